@@ -59,7 +59,7 @@ async def run_processes(name: str, settings: Settings, count: int) -> None:
     environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(metrics_folder)}
     async with stop_on_signals() as stop:
         supervisors = [asyncio.create_task(supervise(name, listener, environ)) for listener in listeners]
-        log.get(name).info("listening", address=socket_url(listeners[0]), processes=count)
+        log.get(name).info("Listening", address=socket_url(listeners[0]), processes=count)
         await wait_for_any(stop)
         for task in supervisors:
             task.cancel()
@@ -80,7 +80,7 @@ async def supervise(name: str, listener: socket.socket, environ: dict[str, str])
         except asyncio.CancelledError:
             await stop_process(child)
             raise
-        log.get(name).error("gateway process exited; restarting it", pid=child.pid, exit_code=code)
+        log.get(name).error("Gateway process exited; restarting it", pid=child.pid, exit_code=code)
         await asyncio.sleep(RESTART_DELAY_S)
 
 

@@ -102,7 +102,7 @@ async def serve_until_signal(
         if inherited is not None:
             asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)  # end of file: the supervisor has ended
         tune_gc()
-        log.get(name).info("listening", address=socket_url(bound))
+        log.get(name).info("Listening", address=socket_url(bound))
         await wait_for_any(stop, ended)
         if ended.is_set():
             raise Failure(f"{name} ended by itself; its log says why")
@@ -129,7 +129,7 @@ async def wait_for_database(database_url: str, within: float) -> None:
         except NotReachable as error:
             if clock() >= end:
                 raise
-            log.get("database").warning("waits for the database", why=str(error))
+            log.get("database").warning("Waiting for the database", why=str(error))
             await asyncio.sleep(DATABASE_RETRY_S)
 
 

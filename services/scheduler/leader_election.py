@@ -37,7 +37,7 @@ class LeaderElection:
         self._leader_until = started + LEADER_LEASE_S - LEADER_RENEW_S if acquired else 0.0
         if acquired != self._holds_lease:
             self._holds_lease = acquired
-            self._log_change("leadership gained" if acquired else "leadership lost")
+            self._log_change("Leadership gained" if acquired else "Leadership lost")
 
     async def resign(self) -> None:
         """Release the lease at shutdown, so that the next leader need not wait for it to expire."""
@@ -45,7 +45,7 @@ class LeaderElection:
             self._leader_until = 0.0
             async with self._db.write() as conn:
                 await leader.release_leadership(conn, LEADERSHIP, self._owner)
-            self._log_change("leadership released")
+            self._log_change("Leadership released")
 
     def _log_change(self, event: str) -> None:
         """Log at info where other schedulers may lead; on a database of its own, a scheduler always leads."""

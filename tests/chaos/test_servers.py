@@ -57,7 +57,7 @@ def test_a_service_that_starts_while_the_database_is_away_waits_for_it(
     deployment.end("scheduler")
     database_server.stop()
     deployment.begin("scheduler")
-    app.eventually("it says so", lambda: "waits for the database" in (deployment.log / "scheduler").read_text())
+    app.eventually("it says so", lambda: "Waiting for the database" in (deployment.log / "scheduler").read_text())
     database_server.start()
     deployment.ready("scheduler")
     assert app.ended(app.submit().headers["Location"])["status"] == "succeeded"

@@ -215,7 +215,7 @@ class RequestContextMiddleware:
         self._metrics.seconds.observe(seconds)
         if scope["path"] not in UNAUTHENTICATED_PATHS:
             self._log.debug(
-                "request",
+                "Request served",
                 service=self._service,
                 method=scope["method"],
                 path=scope["path"],

@@ -66,7 +66,7 @@ class UploadReservation:
             await self._quota.release([self._id])
         except MeshError as release_error:
             log.get("databox").warning(
-                "failed to release upload reservation; it expires by itself",
+                "Failed to release upload reservation; it expires by itself",
                 why=release_error.detail,
                 seconds=RESERVATION_LIFETIME_S,
             )

@@ -80,4 +80,4 @@ class MultipartUpload:
         try:
             await self._send("DELETE", self._key, query={"uploadId": self._upload_id})
         except MeshError as error:
-            log.get("store").warning("failed to abort multipart upload", key=self._key, why=error.detail)
+            log.get("store").warning("Failed to abort multipart upload", key=self._key, why=error.detail)

@@ -94,7 +94,7 @@ async def _add_rollout(db: Database, item: Revision) -> bool:
         if added:
             await apps.put(conn, item.app, {})
     if added:
-        get("scheduler").info("rollout started", app=item.app, deployment=item.id, commit=item.commit[:10])
+        get("scheduler").info("Rollout started", app=item.app, deployment=item.id, commit=item.commit[:10])
     return added
 
 

@@ -38,10 +38,10 @@ async def _report_rollout(db: Database, registry: ServiceClient, rollout: Rollou
 def _log_outcome(rollout: Rollout) -> None:
     fields = {"app": rollout.app, "deployment": rollout.deployment, "commit": rollout.commit[:10]}
     if rollout.status == "live":
-        log.get("scheduler").info("rollout live", **fields)
+        log.get("scheduler").info("Rollout live", **fields)
     elif rollout.status == "failed":
         why = next((error.get("message") for error in rollout.errors or ()), None)
-        log.get("scheduler").warning("rollout failed", **fields, why=why)
+        log.get("scheduler").warning("Rollout failed", **fields, why=why)
 
 
 async def _post_report(registry: ServiceClient, rollout: Rollout, body: dict[str, Any]) -> None:

@@ -201,7 +201,7 @@ def start_run(draft: Run, now: float, callback: dict[str, Any] | None = None) ->
 
 def log_submission(run: Run) -> None:
     """At level debug: a line at info would take a tenth of a submission."""
-    log.get("scheduler").debug("run submitted", app=run.app, pipeline=run.pipeline, run=run.id, user=run.user)
+    log.get("scheduler").debug("Run submitted", app=run.app, pipeline=run.pipeline, run=run.id, user=run.user)
 
 
 async def insert_runs(

@@ -136,7 +136,7 @@ class TransitionApplier:
         if self.log_runs:
             cause = {"reason": run.reason.code} if run.reason else {}
             log.get("scheduler").info(
-                "run ended", app=run.app, pipeline=run.pipeline, run=run.id, status=run.status, **cause
+                "Run ended", app=run.app, pipeline=run.pipeline, run=run.id, status=run.status, **cause
             )
 
     def notify_heartbeat(

@@ -30,7 +30,7 @@ async def _expire_lease(db: Database, applier: TransitionApplier, task_id: str) 
             await tasks.update_task(conn, task.id, columns)
         else:
             applied = await applier.apply_transition(conn, run, task, columns, now)
-    log.get("scheduler").warning("lease expired", task=task.id, app=task.app, worker=task.worker, token=task.token)
+    log.get("scheduler").warning("Lease expired", task=task.id, app=task.app, worker=task.worker, token=task.token)
     applier.publish_changes(task, run, applied)
 
 

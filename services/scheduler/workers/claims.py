@@ -115,4 +115,4 @@ async def _build_stage_spec(conn: Connection, task: Task, run: Run, now: float, 
 def _log_start(run: Run | None) -> None:
     """Log the start of a run; `run` is its state before the claim."""
     if run is not None and run.started_at is None:
-        log.get("scheduler").info("run started", app=run.app, pipeline=run.pipeline, run=run.id, user=run.user)
+        log.get("scheduler").info("Run started", app=run.app, pipeline=run.pipeline, run=run.id, user=run.user)

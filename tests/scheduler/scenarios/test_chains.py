@@ -134,7 +134,7 @@ async def test_the_end_of_a_chain_is_logged_as_the_end_of_its_first_run(mesh: Me
         await run_stage(mesh, "mark", "failed")
         await mesh.until(lambda: mesh.has_status(first, "failed"))
     second = (await mesh.get_run(first))["chain"][1]["id"]
-    ends = [line for line in lines if line["event"] == "run ended"]
+    ends = [line for line in lines if line["event"] == "Run ended"]
     assert [(line["run"], line["pipeline"], line["status"], line["reason"]) for line in ends] == [
         (second, "score", "failed", "error"),
         (first, "train", "failed", "error"),

@@ -85,7 +85,7 @@ class GatewayCheck:
             return
         why = unreachable_message(path, code) if code else None
         if why and self._results.get(path, (0.0, None))[1] != why:
-            log.get("worker").warning(why)
+            log.get("worker").warning("Containers cannot reach the gateway", app=path.app, why=why)
         self._results[path] = time.monotonic(), why
 
     async def _run_container(self, path: GatewayPath, image: str, python: str) -> int:

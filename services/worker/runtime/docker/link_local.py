@@ -49,7 +49,7 @@ async def apply_rules(docker: Docker, subnets: str, *, allowed: bool) -> None:
 
 def _log_failure(why: str) -> None:
     log.get("worker").warning(
-        f"could not block {LINK_LOCAL} for containers: they may read the host's cloud credentials",
+        f"Could not block {LINK_LOCAL} for containers: they may read the host's cloud credentials",
         why=why,
     )
 
