@@ -44,9 +44,8 @@ class HeldTask:
 
     def update_status(self, **change: Unpack[StatusChange]) -> None:
         """The scheduler checks the values: it ignores a field that it cannot take."""
-        status = self.status.model_copy(update=dict(change))
-        if status != self.status:
-            self.status, self._status_json = status, None
+        if any(getattr(self.status, name) != value for name, value in change.items()):
+            self.status, self._status_json = self.status.model_copy(update=dict(change)), None
             self._on_change(self.lease)
 
     def mark_reported(self, status: TaskStatus) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from services.worker.held_tasks import HeldTask
-from services.worker.lease_runner import LeaseRunner
+from services.worker.lease import Lease
+from services.worker.lease_runner import LeaseRunner, save_lease
 from services.worker.outcome import Outcome
 from tests.worker.fake_mesh import FakeMesh
 from tests.worker.process_host import list_task_folders, run_worker
@@ -50,6 +51,17 @@ async def test_a_task_that_this_worker_cannot_read_fails_and_holds_nothing_else_
         await mesh.wait_until(lambda: mesh.held_tasks == [])
     reports = {report["task"]: (report["outcome"], report["reason"]) for report in mesh.reports}
     assert reports == {"t0": ("failed", {"code": "error", "detail": detail}), "t1": ("succeeded", None)}
+    assert list_task_folders(tmp_path) == []
+
+
+async def test_a_saved_lease_that_this_worker_cannot_read_is_handed_back(mesh: FakeMesh, tmp_path: Path) -> None:
+    """Another release may have saved it; its program has not started."""
+    lease = Lease.from_json(lease_document(make_stage_spec(), kind="batch"))
+    save_lease(lease, tmp_path / "scratch" / "tasks" / "w1" / lease.container_name)
+    async with run_worker(mesh, tmp_path):
+        report = await mesh.wait_for_report()
+        await mesh.wait_until(lambda: mesh.held_tasks == [])
+    assert (report["task"], report["outcome"]) == ("t", "returned")
     assert list_task_folders(tmp_path) == []
 
 
