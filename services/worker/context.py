@@ -11,6 +11,7 @@ from pathlib import Path
 from libs.common import log
 from libs.common.errors import Conflict
 from libs.common.http.client import ServiceClients
+from libs.common.protocol.credential import SecretsQuery, SecretValues
 from libs.common.settings import Settings
 from services.worker.failures import TaskFailed
 from services.worker.files.checkout import CheckoutCache
@@ -90,10 +91,11 @@ class WorkerContext:
             return {}
         path = f"/internal/apps/{app}/secrets/values"
         try:
-            response = await retry(lambda: self.peers.registry.post(path, {"names": names}))
+            query = SecretsQuery(names=tuple(names))
+            response = await retry(lambda: self.peers.registry.post(path, query.to_json()))
         except Conflict as error:
             raise TaskFailed("secrets", error.detail) from error
-        return dict(response["secrets"])
+        return SecretValues.model_validate(response).secrets
 
     async def prepare_and_start(self, held_task: HeldTask, spec: ContainerSpec) -> None:
         """Prepare and start the container. Raises TaskFailed."""

@@ -11,6 +11,8 @@ import pytest
 from libs.common.protocol.access import AccessFeed
 from libs.common.protocol.box import BoxDeclaration, BoxList
 from libs.common.protocol.claim import ClaimRequest, ClaimResponse
+from libs.common.protocol.credential import SecretsQuery, SecretValues, TokenQuery, TokenStatus
+from libs.common.protocol.deployment import DeploymentReport, StartingDeployments
 from libs.common.protocol.heartbeat import Heartbeat, HeartbeatResponse
 from libs.common.protocol.instance import InstanceSpec
 from libs.common.protocol.load_report import LoadReport
@@ -30,6 +32,9 @@ CLASSES: dict[str, type[Message]] = {
     "claim_request": ClaimRequest,
     "claim_response": ClaimResponse,
     "claim_response_nothing": ClaimResponse,
+    "deployment_report_failed": DeploymentReport,
+    "deployment_report_live": DeploymentReport,
+    "deployment_report_rejected": DeploymentReport,
     "heartbeat": Heartbeat,
     "heartbeat_response": HeartbeatResponse,
     "instance_spec": InstanceSpec,
@@ -42,13 +47,19 @@ CLASSES: dict[str, type[Message]] = {
     "reuse_query": ReuseQuery,
     "reuse_response": ReuseResponse,
     "route_table_change": RouteTableChange,
+    "secret_values": SecretValues,
+    "secrets_query": SecretsQuery,
     "sources_request": SourcesRequest,
     "sources_response": SourcesResponse,
     "stage_spec_call": StageSpec,
     "stage_spec_first": StageSpec,
     "stage_spec_later": StageSpec,
+    "starting_deployments": StartingDeployments,
     "targets_request": TargetsRequest,
     "targets_response": TargetsResponse,
+    "token_query": TokenQuery,
+    "token_status": TokenStatus,
+    "token_status_admin": TokenStatus,
 }
 NO_LONGER_SENT = {"heartbeat": ("model_etag",)}
 

@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 
 from libs.common.errors import Unauthorized, Unavailable
 from libs.common.identity import Caller
+from libs.common.protocol.credential import TokenQuery, TokenStatus
 from services.gateway.http_errors import MissingCredentials
 from services.gateway.internal_client import InternalService
 from services.gateway.ttl_cache import TTL_S, TTLCache
@@ -61,8 +62,8 @@ class TokenVerifier:
     async def _ask_registry(self, key: str, token: str) -> Verification:
         now = self._clock()
         try:
-            document = await self._registry.request_json(
-                "POST", "/internal/tokens/verify", {"token": token}, timeout=VERIFY_TIMEOUT_S
+            response = await self._registry.request_json(
+                "POST", "/internal/tokens/verify", TokenQuery(token=token).to_json(), timeout=VERIFY_TIMEOUT_S
             )
         except Unauthorized:
             verification = Verification(None, now, now + FRESH_S)
@@ -72,9 +73,10 @@ class TokenVerifier:
                 raise
             return previous
         else:
-            caller = Caller(token_name=document["name"], scopes=frozenset(document["scopes"]))
-            expires_in = document.get("expires_in")
-            verification = Verification(caller, now, now + (TTL_S if expires_in is None else min(TTL_S, expires_in)))
+            status = TokenStatus.model_validate(response)
+            caller = Caller(token_name=status.name, scopes=frozenset(status.scopes))
+            usable_s = TTL_S if status.expires_in is None else min(TTL_S, status.expires_in)
+            verification = Verification(caller, now, now + usable_s)
         self._cache.put(key, verification)
         return verification
 

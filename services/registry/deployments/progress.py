@@ -6,7 +6,7 @@ deletion of the app came first.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -96,7 +96,7 @@ class DeploymentProgress:
             await deployments.replace_steps(conn, deployment.id, REGISTRY, steps.steps)
             columns = {"status": "failed", "errors": errors, "finished_at": now}
             await deployments.update_if_status(conn, deployment.id, PENDING_ONLY, **columns)
-        log_failed(deployment, errors)
+        log_failed(deployment, [error["message"] for error in errors])
 
     async def save_revision(
         self, deployment: Deployment, steps: StepHistory, commit: Commit, catalog: Catalog, warnings: list[Problem]
@@ -140,8 +140,8 @@ def log_event(deployment: Deployment, event: str, **fields: Any) -> None:
     log.get("registry").info(event, app=deployment.app, deployment=deployment.id, **fields)
 
 
-def log_failed(deployment: Deployment, errors: Sequence[Mapping[str, Any]]) -> None:
-    why = errors[0]["message"] if errors else None
+def log_failed(deployment: Deployment, messages: Sequence[str]) -> None:
+    why = messages[0] if messages else None
     log.get("registry").warning("Deployment failed", app=deployment.app, deployment=deployment.id, why=why)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from libs.common.db import Database, database_time
 from libs.common.errors import NotFound
 from libs.common.manifests.catalog import Catalog
+from libs.common.protocol.deployment import DeploymentReport, RolloutProblem
 from services.registry.apps import App
 from services.registry.db import Connection, apps, deployments
 from services.registry.db.deployments import SCHEDULER
@@ -16,17 +15,7 @@ from services.registry.deployments.progress import log_event, log_failed, log_su
 from services.registry.deployments.state import Deployment, DeploymentStep
 
 
-@dataclass(frozen=True)
-class Report:
-    """What the scheduler reports; each report replaces its previous steps and warnings."""
-
-    status: str
-    steps: Sequence[DeploymentStep]
-    errors: Sequence[dict[str, Any]]
-    warnings: Sequence[dict[str, Any]]
-
-
-async def apply_report(database: Database, deployment_id: str, report: Report) -> None:
+async def apply_report(database: Database, deployment_id: str, report: DeploymentReport) -> None:
     """Apply a report in one transaction. Repeated and late reports change no final status. Raises NotFound."""
     async with database.write() as conn:
         deployment = await deployments.get(conn, deployment_id)
@@ -43,13 +32,15 @@ async def apply_report(database: Database, deployment_id: str, report: Report) -
         log_superseded(deployment, superseded)
 
 
-async def _save_details(conn: Connection, deployment: str, report: Report) -> None:
-    await deployments.replace_steps(conn, deployment, SCHEDULER, report.steps)
+async def _save_details(conn: Connection, deployment: str, report: DeploymentReport) -> None:
+    steps = [DeploymentStep(**step.model_dump()) for step in report.steps]
+    await deployments.replace_steps(conn, deployment, SCHEDULER, steps)
+    warnings = [warning.to_json() for warning in report.warnings]
     statuses = ("starting", "live", "superseded")
-    await deployments.update_if_status(conn, deployment, statuses, reported_warnings=list(report.warnings))
+    await deployments.update_if_status(conn, deployment, statuses, reported_warnings=warnings)
 
 
-async def _change_status(conn: Connection, deployment: Deployment, report: Report, now: float) -> bool:
+async def _change_status(conn: Connection, deployment: Deployment, report: DeploymentReport, now: float) -> bool:
     """Whether the report changed the status."""
     if report.status == "live":
         return await _go_live(conn, deployment, now)
@@ -57,8 +48,14 @@ async def _change_status(conn: Connection, deployment: Deployment, report: Repor
         return False
     columns: dict[str, Any] = {"status": report.status, "finished_at": now}
     if report.status == "failed":
-        columns["errors"] = list(report.errors)
+        columns["errors"] = [_error_to_json(error) for error in report.errors]
     return await deployments.update_if_status(conn, deployment.id, ("starting",), **columns)
+
+
+def _error_to_json(error: RolloutProblem) -> dict[str, Any]:
+    """The position is always present; other fields only when set."""
+    position = {"message", "file", "line", "column"}
+    return error.model_dump(include=position) | error.model_dump(mode="json", exclude=position, exclude_defaults=True)
 
 
 async def _go_live(conn: Connection, deployment: Deployment, now: float) -> bool:
@@ -73,9 +70,9 @@ async def _go_live(conn: Connection, deployment: Deployment, now: float) -> bool
     return changed
 
 
-def _log_change(deployment: Deployment, report: Report) -> None:
+def _log_change(deployment: Deployment, report: DeploymentReport) -> None:
     if report.status == "failed":
-        log_failed(deployment, report.errors)
+        log_failed(deployment, [error.message for error in report.errors])
     elif report.status == "live":
         log_event(deployment, "Deployment live", commit=deployment.commit_id)
     else:

@@ -2,100 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict
 
 from libs.common.errors import Conflict, NotFound
 from libs.common.http.hot_routes import OrjsonResponse
+from libs.common.protocol.credential import SecretsQuery, SecretValues, TokenQuery, TokenStatus
+from libs.common.protocol.deployment import DeploymentReport, StartingDeployment, StartingDeployments
 from services.registry.db import access_feed, apps, deployments
 from services.registry.dependencies import AppNotFound, Dependencies, DependenciesDep
-from services.registry.deployments.scheduler_reports import Report, apply_report
-from services.registry.deployments.state import Deployment, DeploymentStep
+from services.registry.deployments.scheduler_reports import apply_report
 from services.registry.git.error_messages import GitFailed
 from services.registry.secrets.verification import authenticate_token
 
 router = APIRouter(prefix="/internal", include_in_schema=False)
 
 
-class InternalBody(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class TokenBody(InternalBody):
-    token: str
-
-
-class ReportedStep(InternalBody):
-    name: str
-    status: str
-    detail: str | None = None
-    started_at: float | None = None
-    finished_at: float | None = None
-
-
-class ReportedError(InternalBody):
-    message: str
-    file: str | None = None
-    line: int | None = None
-    column: int | None = None
-    component: str | None = None
-    reason: str | None = None
-    log_tail: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """The position is always present; other fields only when set."""
-        place = {"message", "file", "line", "column"}
-        return self.model_dump(include=place) | self.model_dump(mode="json", exclude=place, exclude_defaults=True)
-
-
-class DeploymentReport(InternalBody):
-    status: Literal["starting", "live", "failed", "superseded"]
-    steps: tuple[ReportedStep, ...] = ()
-    errors: tuple[ReportedError, ...] = ()
-    warnings: tuple[Any, ...] = ()
-
-
-class SecretNames(InternalBody):
-    names: tuple[str, ...]
-
-
 @router.post("/tokens/verify")
-async def verify_token(body: TokenBody, deps: DependenciesDep) -> dict[str, Any]:
-    token_caller, expires_in = await authenticate_token(deps.settings, deps.database, body.token)
-    return {"name": token_caller.token_name, "scopes": sorted(token_caller.scopes), "expires_in": expires_in}
+async def verify_token(query: TokenQuery, deps: DependenciesDep) -> OrjsonResponse:
+    token_caller, expires_in = await authenticate_token(deps.settings, deps.database, query.token)
+    scopes = tuple(sorted(token_caller.scopes))
+    return OrjsonResponse(TokenStatus(name=token_caller.token_name, scopes=scopes, expires_in=expires_in).to_json())
 
 
 @router.get("/deployments")
-async def list_deployments(deps: DependenciesDep, status: Literal["starting"] = "starting") -> dict[str, Any]:
+async def list_deployments(deps: DependenciesDep, status: Literal["starting"] = "starting") -> OrjsonResponse:
     """Oldest first."""
     async with deps.database.read() as conn:
-        rows = await deployments.list_by_status(conn, status)
-        catalogs = {
-            deployment.id: await deployments.get_catalog(conn, deployment.revision)
-            for deployment in rows
-            if deployment.revision
-        }
-    return {
-        "items": [
-            _describe_deployment(deployment, catalogs[deployment.id])
-            for deployment in rows
-            if deployment.id in catalogs
+        items = [
+            StartingDeployment(
+                id=deployment.id,
+                app=deployment.app,
+                commit=deployment.commit_id,
+                catalog=await deployments.get_catalog(conn, deployment.revision),
+            )
+            for deployment in await deployments.list_by_status(conn, status)
+            if deployment.revision and deployment.commit_id
         ]
-    }
-
-
-def _describe_deployment(deployment: Deployment, catalog: dict[str, Any]) -> dict[str, Any]:
-    return {"id": deployment.id, "app": deployment.app, "commit": deployment.commit_id, "catalog": catalog}
+    return OrjsonResponse(StartingDeployments(items=tuple(items)).to_json())
 
 
 @router.post("/deployments/{deployment}/report", status_code=204)
-async def report_deployment(deployment: str, body: DeploymentReport, deps: DependenciesDep) -> None:
-    steps = [DeploymentStep(**step.model_dump()) for step in body.steps]
-    errors = [error.to_json() for error in body.errors]
-    await apply_report(deps.database, deployment, Report(body.status, steps, errors, body.warnings))
+async def report_deployment(deployment: str, report: DeploymentReport, deps: DependenciesDep) -> None:
+    await apply_report(deps.database, deployment, report)
 
 
 @router.get("/access")
@@ -106,13 +57,13 @@ async def list_access_changes(deps: DependenciesDep, since: int = 0) -> OrjsonRe
 
 
 @router.post("/apps/{ns}/secrets/values")
-async def get_secret_values(ns: str, body: SecretNames, deps: DependenciesDep) -> dict[str, Any]:
+async def get_secret_values(ns: str, query: SecretsQuery, deps: DependenciesDep) -> OrjsonResponse:
     """Decrypted values, for the worker that starts a task. Never logged."""
-    values_by_name = {name: await deps.secret_reader.get_values(ns, name) for name in body.names}
+    values_by_name = {name: await deps.secret_reader.get_values(ns, name) for name in query.names}
     missing = [name for name, pairs in values_by_name.items() if not pairs]
     if missing:
         raise Conflict(f"no value yet for {', '.join(missing)}", missing=missing)
-    return {"secrets": values_by_name}
+    return OrjsonResponse(SecretValues(secrets=values_by_name).to_json())
 
 
 @router.get("/apps/{ns}/source/{commit}")

@@ -16,6 +16,7 @@ from libs.common.db import Database, database_time
 from libs.common.http.client import ServiceClient, ServiceClients
 from libs.common.manifests.catalog import Catalog
 from libs.common.protocol.box import BoxCapacity, BoxDeclaration
+from libs.common.protocol.deployment import RolloutStep
 from libs.common.protocol.route_table import AppRoutes
 from libs.common.protocol.staging import SourcesRequest, SourcesResponse
 from services.scheduler import notifications
@@ -73,7 +74,7 @@ async def _begin_rollout(db: Database, databox: ServiceClient, name: str) -> Rol
         await declare_boxes(db, databox, name, [Catalog.from_json(newest.catalog)])
         async with db.write() as conn:
             now = await database_time(conn)
-            steps = [rollout_step("boxes", "succeeded", now, finished=now), rollout_step("start", "running", now)]
+            steps = (rollout_step("boxes", "succeeded", now, finished=now), rollout_step("start", "running", now))
             await rollout_rows.update_rollout(conn, newest.deployment, {"steps": steps, "reported": False})
             newest = replace(newest, steps=steps)
     return newest
@@ -81,8 +82,8 @@ async def _begin_rollout(db: Database, databox: ServiceClient, name: str) -> Rol
 
 def rollout_step(
     name: str, status: str, started: float, *, finished: float | None = None, detail: str = ""
-) -> dict[str, Any]:
-    return {"name": name, "status": status, "detail": detail, "started_at": started, "finished_at": finished}
+) -> RolloutStep:
+    return RolloutStep(name=name, status=status, detail=detail, started_at=started, finished_at=finished)
 
 
 async def declare_boxes(db: Database, databox: ServiceClient, name: str, extra: Iterable[Catalog]) -> None:
@@ -228,26 +229,22 @@ async def _apply_verdict(conn: Connection, instance_set: InstanceSet, rollout: R
     verdict, verdict_tasks = rollout_verdict.rollout_verdict(new_tasks)
     if len(new_tasks) < len(new_instances):
         verdict, verdict_tasks = "starting", []
-    earlier_steps = [step for step in rollout.steps if step["name"] not in ("start", "switch")]
-    started_at = next((step["started_at"] for step in rollout.steps if step["name"] == "start"), now)
-    start = {
-        "name": "start",
-        "started_at": started_at,
-        "detail": "; ".join(rollout_verdict.status_line(task) for task in new_tasks),
-    }
+    earlier_steps = [step for step in rollout.steps if step.name not in ("start", "switch")]
+    started_at = next((step.started_at for step in rollout.steps if step.name == "start"), None) or now
+    detail = "; ".join(rollout_verdict.status_line(task) for task in new_tasks)
     if verdict == "starting":
-        steps = [*earlier_steps, {**start, "status": "running", "finished_at": None}]
-        if steps != rollout.steps:
+        steps = (*earlier_steps, rollout_step("start", "running", started_at, detail=detail))
+        if steps != tuple(rollout.steps):
             await rollout_rows.update_rollout(conn, rollout.deployment, {"steps": steps, "reported": False})
         return instance_set
     if verdict == "failed":
         columns = {"status": "failed", "errors": [rollout_verdict.instance_error(task) for task in verdict_tasks]}
-        steps = [*earlier_steps, {**start, "status": "failed", "finished_at": now}]
+        steps = (*earlier_steps, rollout_step("start", "failed", started_at, finished=now, detail=detail))
         await rollout_rows.update_rollout(conn, rollout.deployment, {**columns, "steps": steps, "reported": False})
         await _stop_unwanted(conn, instance_set, now)
         return instance_set
-    finished = {**start, "status": "succeeded", "finished_at": now}
-    steps = [*earlier_steps, finished, rollout_step("switch", "succeeded", now, finished=now)]
+    finished = rollout_step("start", "succeeded", started_at, finished=now, detail=detail)
+    steps = (*earlier_steps, finished, rollout_step("switch", "succeeded", now, finished=now))
     warnings = [rollout_verdict.instance_warning(task) for task in new_tasks if task.is_healthy and task.detail]
     rollout_columns = {"status": "live", "steps": steps, "warnings": warnings, "reported": False}
     await rollout_rows.update_rollout(conn, rollout.deployment, rollout_columns)

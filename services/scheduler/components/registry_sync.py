@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 from libs.common.db import Database, database_time
-from libs.common.errors import Conflict, NotFound
 from libs.common.http.client import ServiceClient
-from libs.common.http.tolerant_list import TolerantList
 from libs.common.log import get
 from libs.common.manifests.catalog import Catalog
 from libs.common.periodic_task import for_each
 from libs.common.protocol.access import AccessFeed
-from libs.common.protocol.message import Message
+from libs.common.protocol.deployment import (
+    DeploymentReport,
+    RolloutProblem,
+    StartingDeployment,
+    StartingDeployments,
+)
 from services.scheduler.catalog_cache import CatalogCache
-from services.scheduler.components import app_removal
+from services.scheduler.components import app_removal, rollout_reporter
 from services.scheduler.db import apps, counters, rollouts
 from services.scheduler.model.rollout import Rollout
 from services.scheduler.tasks.apply import TransitionApplier
 
 ACCESS = "access"
 MAX_REASON_LENGTH = 500
-
-
-class Revision(Message):
-    id: str
-    app: str
-    commit: str
-    catalog: dict[str, Any]
-
-
-class RevisionList(Message):
-    items: TolerantList[Revision] = ()
 
 
 async def sync_registry(
@@ -44,14 +35,14 @@ async def sync_registry(
     """
     response = await registry.get("/internal/deployments", status="starting")
     return await sync_access(db, registry, catalogs, applier) | await sync_deployments(
-        db, registry, RevisionList.model_validate(response).items
+        db, registry, StartingDeployments.model_validate(response).items
     )
 
 
-async def sync_deployments(db: Database, registry: ServiceClient, items: Iterable[Revision]) -> set[str]:
+async def sync_deployments(db: Database, registry: ServiceClient, items: Iterable[StartingDeployment]) -> set[str]:
     changed: set[str] = set()
 
-    async def sync_revision(item: Revision) -> None:
+    async def sync_revision(item: StartingDeployment) -> None:
         if problem := catalog_problem(item.catalog):
             await _reject_revision(registry, item, problem)
         elif await _add_rollout(db, item):
@@ -61,7 +52,7 @@ async def sync_deployments(db: Database, registry: ServiceClient, items: Iterabl
     return changed
 
 
-def catalog_problem(catalog: dict[str, Any]) -> str | None:
+def catalog_problem(catalog: Mapping[str, object]) -> str | None:
     """Why this release cannot read the catalog; None if it can."""
     try:
         Catalog.from_json(catalog)
@@ -70,16 +61,13 @@ def catalog_problem(catalog: dict[str, Any]) -> str | None:
     return None
 
 
-async def _reject_revision(registry: ServiceClient, item: Revision, problem: str) -> None:
+async def _reject_revision(registry: ServiceClient, item: StartingDeployment, problem: str) -> None:
     get("scheduler").error("Revision rejected", app=item.app, deployment=item.id, why=problem)
-    body = {"status": "failed", "errors": [{"message": problem}]}
-    try:
-        await registry.post(f"/internal/deployments/{item.id}/report", body)
-    except (NotFound, Conflict):
-        return  # the app is deleted, or a newer deployment supersedes this one
+    report = DeploymentReport(status="failed", errors=(RolloutProblem(message=problem),))
+    await rollout_reporter.post_report(registry, item.id, report)
 
 
-async def _add_rollout(db: Database, item: Revision) -> bool:
+async def _add_rollout(db: Database, item: StartingDeployment) -> bool:
     """Insert a rollout for the revision. Whether it is new."""
     async with db.write() as conn:
         rollout = Rollout(
@@ -87,7 +75,7 @@ async def _add_rollout(db: Database, item: Revision) -> bool:
             app=item.app,
             commit=item.commit,
             status="starting",
-            catalog=item.catalog,
+            catalog=dict(item.catalog),
             created_at=await database_time(conn),
         )
         added = await rollouts.add_rollout(conn, rollout)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from libs.common import log
 from libs.common.db import Database
 from libs.common.errors import Conflict, NotFound
 from libs.common.http.client import ServiceClient
 from libs.common.periodic_task import for_each
+from libs.common.protocol.deployment import DeploymentReport
 from services.scheduler.db import rollouts
 from services.scheduler.model.rollout import Rollout
 
@@ -23,13 +22,13 @@ async def report_rollouts(db: Database, registry: ServiceClient) -> None:
 
 
 async def _report_rollout(db: Database, registry: ServiceClient, rollout: Rollout) -> None:
-    body = {
-        "status": rollout.status,
-        "steps": rollout.steps,
-        "errors": rollout.errors,
-        "warnings": rollout.warnings,
-    }
-    await _post_report(registry, rollout, body)
+    report = DeploymentReport(
+        status=rollout.status,
+        steps=tuple(rollout.steps),
+        errors=tuple(rollout.errors),
+        warnings=tuple(rollout.warnings),
+    )
+    await post_report(registry, rollout.deployment, report)
     async with db.write() as conn:
         await rollouts.mark_rollout_reported(conn, rollout)
     _log_outcome(rollout)
@@ -40,12 +39,12 @@ def _log_outcome(rollout: Rollout) -> None:
     if rollout.status == "live":
         log.get("scheduler").info("Rollout live", **fields)
     elif rollout.status == "failed":
-        why = next((error.get("message") for error in rollout.errors or ()), None)
+        why = next((error.message for error in rollout.errors), None)
         log.get("scheduler").warning("Rollout failed", **fields, why=why)
 
 
-async def _post_report(registry: ServiceClient, rollout: Rollout, body: dict[str, Any]) -> None:
+async def post_report(registry: ServiceClient, deployment: str, report: DeploymentReport) -> None:
     try:
-        await registry.post(f"/internal/deployments/{rollout.deployment}/report", body)
+        await registry.post(f"/internal/deployments/{deployment}/report", report.to_json())
     except (NotFound, Conflict):
         return  # the app is deleted, or a newer deployment supersedes this one

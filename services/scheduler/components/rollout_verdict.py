@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
+from libs.common.protocol.deployment import RolloutProblem
 from services.scheduler.model.reason import Reason
 from services.scheduler.model.task import Task
 from services.scheduler.tasks.transitions import WAIT_REASONS
@@ -39,19 +40,16 @@ def status_line(task: Task) -> str:
     return f"{task.name}: {state or 'starting'} {detail or ''}".rstrip()
 
 
-def instance_error(task: Task) -> dict[str, Any]:
+def instance_error(task: Task) -> RolloutProblem:
     """The rollout error of an instance that did not start, with its last log lines."""
     why = task.reason or Reason("failed")
     message = f"component {task.name} did not start: {why.code}: {why.detail or 'no detail'}"
-    return {
-        "message": message,
-        "component": task.name,
-        "reason": task.reason and task.reason.code,
-        "log_tail": (task.log_tail or [])[-LOG_LINES:],
-    }
+    code = None if task.reason is None else task.reason.code
+    log_tail = tuple(task.log_tail or ())[-LOG_LINES:]
+    return RolloutProblem(message=message, component=task.name, reason=code, log_tail=log_tail)
 
 
-def instance_warning(task: Task) -> dict[str, Any]:
+def instance_warning(task: Task) -> RolloutProblem:
     """The rollout warning of an instance that serves in spite of a problem."""
-    position = {"file": None, "line": None, "column": None}
-    return {**position, "message": f"component {task.name}: {task.detail}", "component": task.name}
+    message = f"component {task.name}: {task.detail}"
+    return RolloutProblem(file=None, line=None, column=None, message=message, component=task.name)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-RolloutStatus = Literal["starting", "live", "failed", "superseded"]
+from libs.common.protocol.deployment import RolloutProblem, RolloutStatus, RolloutStep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +19,7 @@ class Rollout:
     status: RolloutStatus
     catalog: dict[str, Any]
     created_at: float
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    errors: list[dict[str, Any]] = field(default_factory=list)
-    warnings: list[dict[str, Any]] = field(default_factory=list)
+    steps: Sequence[RolloutStep] = ()
+    errors: Sequence[RolloutProblem] = ()
+    warnings: Sequence[RolloutProblem] = ()
     reported: bool = False

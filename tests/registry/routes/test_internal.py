@@ -17,7 +17,8 @@ async def test_reports_replace_the_schedulers_own_steps(each_registry: Registry,
     deployment = await each_registry.wait_for_status("starting")
     assert (await each_registry.report(deployment["id"], status="starting", steps=[STEP])).status == 204
     done = {**STEP, "status": "succeeded", "finished_at": 2.5}
-    await each_registry.report(deployment["id"], status="live", steps=[done], warnings=["image names are ignored"])
+    warning = {"message": "image names are ignored"}
+    await each_registry.report(deployment["id"], status="live", steps=[done], warnings=[warning])
     updated = await each_registry.get_newest()
     assert [step["name"] for step in updated["steps"]] == [
         "fetch",
@@ -28,7 +29,7 @@ async def test_reports_replace_the_schedulers_own_steps(each_registry: Registry,
         "digits",
     ]
     assert updated["steps"][-1]["finished_at"] == "1970-01-01T00:00:02.500Z"
-    assert (updated["status"], updated["warnings"]) == ("live", ["image names are ignored"])
+    assert (updated["status"], updated["warnings"]) == ("live", [warning])
     assert (await each_registry.get("/internal/deployments?status=starting"))["items"] == []
 
 

@@ -31,11 +31,11 @@ async def test_a_revision_that_comes_in_while_another_step_is_under_way_is_prepa
                 assert await rollouts.add_rollout(c, fresh)
                 assert not await reconciler.evaluate_rollout(c, "leaf")
             async with database.read() as c:
-                assert [one.steps for one in await rollouts.list_active_rollouts(c, "leaf")] == [[]]
+                assert [list(one.steps) for one in await rollouts.list_active_rollouts(c, "leaf")] == [[]]
             catalogs = CatalogCache(database)
             app_reconciler = reconciler.Reconciler(database, peers, catalogs, Notifier(), LoopTriggers(1.0))
             await app_reconciler.reconcile_app("leaf")
             async with database.read() as c:
                 (after,) = await rollouts.list_active_rollouts(c, "leaf")
-            assert [step["name"] for step in after.steps] == ["boxes", "start"]
+            assert [step.name for step in after.steps] == ["boxes", "start"]
     await database.close()

@@ -1,0 +1,63 @@
+"""Catalogs on their way to be live: `GET /internal/deployments` and `POST …/{id}/report`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from libs.common.http.tolerant_list import TolerantList
+from libs.common.protocol.message import Message
+
+RolloutStatus = Literal["starting", "live", "failed", "superseded"]
+
+
+class StartingDeployment(Message):
+    """A deployment that scheduler shall roll out."""
+
+    id: str
+    app: str
+    commit: str
+    catalog: Mapping[str, object]
+    """A `Catalog`; scheduler fails a deployment of which it cannot read it."""
+
+
+class StartingDeployments(Message):
+    """All deployments in status `starting`, oldest first."""
+
+    items: TolerantList[StartingDeployment] = ()
+
+
+class RolloutStep(Message):
+    """A step of a rollout."""
+
+    name: str
+    """boxes, start or switch."""
+    status: str
+    """running, waiting, succeeded or failed."""
+    detail: str | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+
+
+class RolloutProblem(Message):
+    """An error, or a warning about an instance that serves."""
+
+    message: str
+    file: str | None = None
+    """The manifest, and the place in it."""
+    line: int | None = None
+    column: int | None = None
+    component: str | None = None
+    reason: str | None = None
+    """The code of the reason that an instance did not start."""
+    log_tail: tuple[str, ...] = ()
+    """Its last lines."""
+
+
+class DeploymentReport(Message):
+    """What scheduler has done; it replaces the steps, errors and warnings that it reported before."""
+
+    status: RolloutStatus
+    steps: TolerantList[RolloutStep] = ()
+    errors: TolerantList[RolloutProblem] = ()
+    warnings: TolerantList[RolloutProblem] = ()
