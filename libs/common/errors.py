@@ -162,7 +162,7 @@ ERRORS_BY_STATUS: Mapping[int, type[MeshError]] = {
 }  # fmt: skip
 
 
-def problem_document(error: MeshError, request_id: str) -> dict[str, Any]:
+def problem_document(error: MeshError, request_id: str) -> dict[str, object]:
     """The problem document (RFC 9457) of `error`."""
     return {
         "type": "about:blank",

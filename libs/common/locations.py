@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -26,7 +26,7 @@ class Location(BaseModel):
             return self
         raise ValueError("a location has either box, user and group, or area")
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, str]:
         return self.model_dump(exclude_none=True)
 
     def __str__(self) -> str:

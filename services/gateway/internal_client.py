@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -51,7 +52,7 @@ class InternalService:
         return None
 
 
-def _parse_object(response: bytes) -> dict[str, Any]:
+def _parse_object(response: bytes) -> Mapping[str, object]:
     try:
         document = orjson.loads(response)
     except orjson.JSONDecodeError:

@@ -79,4 +79,4 @@ def catalog(text: bytes = MANIFESTS) -> Catalog:
 
 
 def catalog_json(text: bytes = MANIFESTS) -> dict[str, Any]:
-    return catalog(text).to_json()
+    return {**catalog(text).to_json()}

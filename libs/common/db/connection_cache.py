@@ -71,7 +71,7 @@ class ConnectionCache:
 def create_engine(url: str, pool: int) -> AsyncEngine:
     dumps = {"json_serializer": dump_json, "json_deserializer": orjson.loads}
     if make_url(url).get_backend_name() == "sqlite":
-        arguments: dict[str, Any] = {"timeout": BUSY_TIMEOUT_S, "async_creator_fn": open_connection}
+        arguments = {"timeout": BUSY_TIMEOUT_S, "async_creator_fn": open_connection}
         engine = create_async_engine(url, connect_args=arguments, pool_size=pool, **dumps)
         event.listen(engine.sync_engine, "connect", _set_sqlite_pragmas)
         return engine

@@ -99,7 +99,7 @@ def _encode_param(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _parse_problem(body: bytes) -> dict[str, Any]:
+def _parse_problem(body: bytes) -> Mapping[str, object]:
     try:
         problem = orjson.loads(body)
     except orjson.JSONDecodeError:

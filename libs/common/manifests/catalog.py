@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from libs.common.manifests.apicomponent import APIComponent
 from libs.common.manifests.configmap import ConfigMaps
@@ -15,6 +15,18 @@ from libs.common.manifests.mlcomponent import MLComponent
 from libs.common.manifests.platformapp import PlatformApp
 
 Body = TypeVar("Body", bound=Header)
+
+
+class CatalogJson(TypedDict):
+    """A catalog as it is stored and sent: manifests by name."""
+
+    components: dict[str, object]
+    pipelines: dict[str, object]
+    apis: dict[str, object]
+    boxes: dict[str, object]
+    secrets: dict[str, list[str]]
+    config_maps: dict[str, dict[str, str]]
+    app: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +41,7 @@ class Catalog:
     app: PlatformApp | None = None
     config_maps: ConfigMaps = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> CatalogJson:
         return {
             "components": dump_manifests(self.components),
             "pipelines": dump_manifests(self.pipelines),
@@ -53,7 +65,7 @@ class Catalog:
         )
 
 
-def dump_manifests(bodies: Mapping[str, Header]) -> dict[str, Any]:
+def dump_manifests(bodies: Mapping[str, Header]) -> dict[str, object]:
     return {name: body.model_dump(mode="json", by_alias=True) for name, body in bodies.items()}
 
 

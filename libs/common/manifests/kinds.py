@@ -49,7 +49,7 @@ class EditorSchema(GenerateJsonSchema):
         return False
 
 
-def json_schema(kind: str) -> dict[str, Any]:
+def json_schema(kind: str) -> JsonSchemaValue:
     """JSON Schema 2020-12 of one kind; `KeyError` for an unknown one."""
     schema = KINDS[kind].model_json_schema(by_alias=True, schema_generator=EditorSchema, mode="validation")
     return {"$schema": EditorSchema.schema_dialect, **schema}

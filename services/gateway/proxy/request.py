@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ from libs.common.http.uvicorn.protocol import DETACH_TRANSPORT
 from services.gateway.proxy.tunnel import TakeTransport
 from services.gateway.proxy.upstream_connection import Headers
 
-EMPTY: dict[str, Any] = {}
+EMPTY: Mapping[str, Any] = {}
 HOP_BY_HOP = frozenset(
     {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
      b"trailer", b"transfer-encoding", b"upgrade", b"expect"}

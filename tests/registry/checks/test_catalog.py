@@ -2,6 +2,7 @@
 """Rules between the manifests of an app."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -228,7 +229,7 @@ def test_a_catalog_of_version_0_1_is_read() -> None:
         {"m.yml": (COMPONENT + "  envFrom: [{secretRef: {name: token}}]\n---\n" + TOKEN).encode()}, None
     )
     assert catalog is not None
-    old = catalog.to_json()
+    old: Any = catalog.to_json()
     del old["config_maps"]
     old["components"]["digits"]["spec"]["envFrom"] = [{"secretRef": {"name": "token"}}]
     assert Catalog.from_json(old) == catalog

@@ -1,5 +1,7 @@
 """Which secrets a catalog uses, and which lack values."""
 
+from typing import Any
+
 import pytest
 
 from libs.common.manifests.catalog import Catalog
@@ -33,7 +35,7 @@ def test_secrets_are_used_by_apis_components_images_and_stages() -> None:
     files = {"m/a.yaml": PROTECTED_API.encode(), "m/b.yaml": COMPONENT.encode()}
     checked, problems = check_manifests(files, "leafscan", ("keys", "stage-keys", "unused"))
     assert checked is not None, problems
-    document = checked.to_json()
+    document: Any = checked.to_json()
     document["components"]["digits"]["spec"]["image"]["credentials"] = "image-login"
     catalog = Catalog.from_json(document)
     assert list_password_secrets(catalog) == ["api-users"]

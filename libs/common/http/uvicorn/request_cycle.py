@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, MutableSet
 from typing import Any
 
+from starlette.types import Message
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -26,7 +27,7 @@ DRAIN_S = 30.0
 """How long the rest of a request is received and discarded after an early response: a TCP reset would destroy the
 response for a client that sends everything before it reads."""
 DISCONNECTED = {"type": "http.disconnect"}
-FAILURE_RESPONSE: tuple[dict[str, Any], dict[str, Any]] = (
+FAILURE_RESPONSE: tuple[Message, Message] = (
     {"type": "http.response.start", "status": 500, "headers": [(b"connection", b"close")]},
     {"type": "http.response.body", "body": b"Internal Server Error"},
 )
