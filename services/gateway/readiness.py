@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TypedDict
 
 from libs.common.disk import Disk
 from services.gateway.internal_client import InternalServices
 from services.gateway.routing.table_watcher import TableWatcher
+
+
+class PartStatus(TypedDict):
+    """A dependency of the gateway; `reason`: why it is not ready."""
+
+    ready: bool
+    reason: str | None
+
+
+class ReadinessReport(TypedDict):
+    ready: bool
+    parts: dict[str, PartStatus]
 
 
 class Readiness:
@@ -25,7 +37,7 @@ class Readiness:
     def accept_loaded_table(self) -> None:
         self._was_ready = self._watcher.has_table
 
-    async def build_report(self) -> dict[str, Any]:
+    async def build_report(self) -> ReadinessReport:
         services = self._services.list_all()
         reasons = await asyncio.gather(*(service.check_health() for service in services))
         problems = {"table": None if self._watcher.has_table else "no route table has been received yet"}
@@ -33,5 +45,7 @@ class Readiness:
         self._was_ready = self._was_ready or (self._watcher.has_table and not any(reasons))
         disk_problem = None if self._disk.has_free_space() else self._disk.describe_full()
         problems["disk"] = disk_problem
-        parts = {name: {"ready": reason is None, "reason": reason} for name, reason in problems.items()}
+        parts: dict[str, PartStatus] = {
+            name: {"ready": reason is None, "reason": reason} for name, reason in problems.items()
+        }
         return {"ready": self._was_ready and disk_problem is None, "parts": parts}

@@ -1,7 +1,7 @@
 """Container fields of MLComponents and pipeline stages: image, environment, resources, isolation."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, model_validator
 
@@ -22,6 +22,7 @@ from libs.common.manifests.fields import (
     require_exactly_one,
 )
 from libs.common.manifests.problems import Finding, Path
+from libs.common.protocol.container import EnvSource
 
 RESERVED_PREFIXES: Final = ("MLMESH_", "UNIP_PIPELINE_")
 ENV_NAME: Final = Pattern(r"[A-Za-z_][A-Za-z0-9_]*", "must be letters, digits and _, not starting with a digit")
@@ -70,19 +71,19 @@ def secret_names(sources: Sequence[EnvFrom]) -> list[str]:
     return [source.secret_ref.name for source in sources if source.secret_ref]
 
 
-def env_sources_to_json(sources: Sequence[EnvFrom], config_maps: ConfigMaps) -> list[dict[str, Any]]:
-    """`envFrom` for a worker: `{"secret": name}` and `{"values": {…}}`; later entries have precedence.
+def list_env_sources(sources: Sequence[EnvFrom], config_maps: ConfigMaps) -> tuple[EnvSource, ...]:
+    """`envFrom` for a worker; later entries have precedence.
 
     Empty if there are only Secrets: then `secret_names` is sufficient.
     """
     if not any(source.config_map_ref for source in sources):
-        return []
-    return [
-        {"values": dict(config_maps[source.config_map_ref.name])}
+        return ()
+    return tuple(
+        EnvSource(values=config_maps[source.config_map_ref.name])
         if source.config_map_ref
-        else {"secret": source.secret_ref and source.secret_ref.name}
+        else EnvSource(secret=source.secret_ref.name if source.secret_ref else None)
         for source in sources
-    ]
+    )
 
 
 class Resources(Section):

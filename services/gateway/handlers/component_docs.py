@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import orjson
 
@@ -21,7 +21,7 @@ class ComponentDocs:
         self._pool = pool
         self._public_url = public_url
 
-    async def build_document(self, app: App, api: Api) -> dict[str, Any]:
+    async def build_document(self, app: App, api: Api) -> openapi.Document:
         """Raises Unavailable when no instance has ever described itself."""
         url = f"{self._public_url}/{app.ns}/{(api.path or '').strip('/')}"
         if api.target == "pipeline":
@@ -32,7 +32,7 @@ class ComponentDocs:
             raise no_instance_error(component)
         return openapi.build_component_document(document, api, url)
 
-    async def _fetch_from_instance(self, component: Component) -> dict[str, Any] | None:
+    async def _fetch_from_instance(self, component: Component) -> Mapping[str, object] | None:
         """The document of the first instance that responds with one; None when no instance does."""
         for endpoint in component.endpoints:
             address, headers = (endpoint.host, endpoint.port), [build_token_header(endpoint)]

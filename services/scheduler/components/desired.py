@@ -13,7 +13,7 @@ from libs.common.identity import OWNER_USER
 from libs.common.locations import Location
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.configmap import ConfigMaps
-from libs.common.manifests.container import env_sources_to_json, secret_names
+from libs.common.manifests.container import list_env_sources, secret_names
 from libs.common.manifests.mlcomponent import MLComponent
 from libs.common.protocol.container import ContainerResources
 from libs.common.protocol.instance import BatchLimits
@@ -119,7 +119,7 @@ def build_instance_spec(name: str, component: MLComponent, config_maps: ConfigMa
     An optional field (`env_from`) is left out where it is empty: adding it would restart existing instances.
     """
     spec, service = component.spec, component.spec.ml_service
-    sources = env_sources_to_json(spec.env_from, config_maps)
+    sources = list_env_sources(spec.env_from, config_maps)
     optional: dict[str, Any] = {"env_from": sources} if sources else {}
     return StoredInstanceSpec(
         component=name,

@@ -11,7 +11,7 @@ from libs.common.identity import OWNER_USER
 from libs.common.locations import Location
 from libs.common.manifests import stage_graph
 from libs.common.manifests.configmap import ConfigMaps
-from libs.common.manifests.container import env_sources_to_json, secret_names
+from libs.common.manifests.container import list_env_sources, secret_names
 from libs.common.manifests.data_flow import (
     external_variables,
     inherited_variables,
@@ -20,7 +20,7 @@ from libs.common.manifests.data_flow import (
 )
 from libs.common.manifests.experimentpipeline import ExperimentPipeline, Retries, Stage
 from libs.common.memoize import memoize_by_identity
-from libs.common.protocol.container import ContainerResources, EnvSource
+from libs.common.protocol.container import ContainerResources
 from libs.common.protocol.publication import Move
 from libs.common.protocol.stage import CachePolicy, StageInput, StageOutput, StageSpec
 from services.scheduler.model.run import Run
@@ -90,8 +90,7 @@ def _add_config_maps(
 ) -> Iterator[StagePlan]:
     """Add `env_from`, with order and values, to stages that use a ConfigMap."""
     for stage, declared in zip(stages, pipeline.spec.stages, strict=True):
-        sources = env_sources_to_json(declared.env_from, config_maps) if declared.env_from else []
-        env_from = tuple(EnvSource.model_validate(source) for source in sources)
+        env_from = list_env_sources(declared.env_from, config_maps)
         yield replace(stage, env_from=env_from) if env_from else stage
 
 
