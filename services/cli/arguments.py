@@ -79,7 +79,7 @@ def read_json(file: Path) -> Any:
         raise WrongUsage(f"{file} is not JSON: {error}") from error
 
 
-def build_input(name: str, data: Any, accepted: InputType = ANY_TYPE) -> dict[str, Any]:
+def build_input(name: str, data: Any, accepted: InputType = ANY_TYPE) -> dict[str, object]:
     """Build one input of a prediction request."""
     kinds = accepted.datatypes
     if data is None:

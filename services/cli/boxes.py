@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import typer
 
@@ -75,7 +75,13 @@ def _plan_uploads(source: Path, place: str) -> list[tuple[Path, str]]:
     return [(source, f"{place.rstrip('/')}/{source.name}" if group else place)]
 
 
-def _upload_file(client: Client, app: str, file: Path, target: str, overwrite: bool) -> dict[str, Any]:
+class UploadedFile(TypedDict):
+    path: str
+    size: int
+    etag: str | None
+
+
+def _upload_file(client: Client, app: str, file: Path, target: str, overwrite: bool) -> UploadedFile:
     params = {"overwrite": overwrite or None, "upload": 1}
     headers = {"Content-Type": "application/octet-stream"}
     with transfers.open_content(file) as content, render.transfer_progress(target, content.size) as advance:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import typer
@@ -73,16 +73,17 @@ def _usage_error_lines(error: Any) -> list[str]:
 
 
 def _mesh_error_lines(error: MeshError) -> list[str]:
-    return [error.detail, *(f"  {line}" for line in _problem_lines(error.extensions) if line not in error.detail)]
+    problems = _problem_lines(error.extensions.get("errors"))
+    return [error.detail, *(f"  {line}" for line in problems if line not in error.detail)]
 
 
-def _problem_lines(members: dict[str, Any]) -> Iterator[str]:
-    for problem in members.get("errors") or ():
+def _problem_lines(problems: Iterable[object] | None) -> Iterator[str]:
+    for problem in problems or ():
         if isinstance(problem, dict) and problem.get("message"):
             yield format_problem(problem)
 
 
-def format_problem(problem: dict[str, Any]) -> str:
+def format_problem(problem: Mapping[str, object]) -> str:
     """`file:line:column: message`; unknown parts are omitted."""
     position = [str(problem[key]) for key in ("file", "line", "column") if problem.get(key) not in (None, "")]
     where = ":".join(position) or str(problem.get("input") or problem.get("field") or "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -80,7 +81,7 @@ def _is_temporary(error: MeshError) -> bool:
     return (error.extensions.get("reason") or {}).get("code") in TEMPORARY_REASONS
 
 
-def _build_request(client: Client, app: str, api: str, texts: list[str]) -> dict[str, Any]:
+def _build_request(client: Client, app: str, api: str, texts: list[str]) -> dict[str, object]:
     types = fetch_input_types(client, app, api) if texts else {}
     return {
         "inputs": [
@@ -120,7 +121,7 @@ def _merge_variants(variants: list[tuple[str, Any]]) -> InputType:
     )
 
 
-def _schema_alternatives(schema: Any) -> list[dict[str, Any]]:
+def _schema_alternatives(schema: object) -> list[Mapping[str, Any]]:
     if not isinstance(schema, dict):
         return []
     return [form for form in schema.get("anyOf", [schema]) if isinstance(form, dict)]

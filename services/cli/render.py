@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -107,7 +107,7 @@ def cell_text(value: Any) -> str:
     return "yes" if value is True else "no" if value is False else str(value)
 
 
-def reason_text(value: dict[str, Any] | None) -> str:
+def reason_text(value: Mapping[str, object] | None) -> str:
     """`code: detail` of a machine-readable reason."""
     if not value:
         return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ LOCAL_PREFIXES = ("/", "./", "../", "~")
 GROUP = "inputs"
 
 
-def submit_run(client: Client, app: str, api: str, typed: dict[str, str], options: dict[str, Any]) -> Any:
+def submit_run(client: Client, app: str, api: str, typed: dict[str, str], options: Mapping[str, object]) -> Any:
     """Submit a run. Raises WrongUsage with the commands to type if an input is a local file."""
     try:
         inputs = {name: _parse_value(text) for name, text in typed.items()}

@@ -23,7 +23,7 @@ Expires = Annotated[str | None, typer.Option("--expires-in", help="Such as 12h o
 @mesh_command
 def create_token(mesh: Mesh, name: str, scopes: Scopes, expires_in: Expires = None) -> None:
     """Make a token; it is shown this once."""
-    body: dict[str, Any] = {"name": name, "scopes": scopes}
+    body: dict[str, object] = {"name": name, "scopes": scopes}
     token = mesh.client.post(TOKENS, body | ({"expires_in": expires_in} if expires_in else {}))
     _print_once(mesh, token, "token")
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -50,7 +50,7 @@ def up(
     """Run all five services in one process, until Ctrl-C."""
     chosen = {"host": host, "port": port, "data": data, "runtime": runtime and f"{runtime}://"}
     settings = load_settings(**chosen)
-    overrides: dict[str, Any] = {} if "run_log" in settings.model_fields_set else {"run_log": True}
+    overrides: dict[str, object] = {} if "run_log" in settings.model_fields_set else {"run_log": True}
     overrides["runtime"] = settings.runtime  # set even the default: the registry warns of its limits
     overrides["repository_networks"] = (
         settings.reachable_repository_networks
@@ -175,7 +175,7 @@ async def _wait_until_ready(address: str, gateway: socket.socket, stop: asyncio.
 
     host, port = gateway.getsockname()[:2]
     url = (f"http://127.0.0.1:{port}" if host in ANY_ADDRESS else socket_url(gateway)) + "/readyz"
-    parts: dict[str, Any] = {}
+    parts: dict[str, dict[str, object]] = {}
     try:
         async with asyncio.timeout(READY_TIMEOUT_S), aiohttp.ClientSession() as session:
             while not stop.is_set():
