@@ -48,6 +48,9 @@ class FakeMesh:
     reuse_queries: list[str] = field(default_factory=list)
     secret_values: dict[str, dict[str, str]] = field(default_factory=dict)
     downloads: list[str] = field(default_factory=list)
+    predictions: list[tuple[str, str, Any]] = field(default_factory=list)
+    """API, grant and body of each call of a component."""
+    prediction_response: tuple[int, dict[str, Any]] = (200, {})
     drain: bool = False
     link_gate: asyncio.Event | None = None
     """Downloads wait for this event."""
@@ -142,6 +145,12 @@ class FakeMesh:
         await self.notify()
         return web.Response(status=204)
 
+    async def handle_predict(self, request: web.Request) -> web.Response:
+        grant = request.headers["X-Mlmesh-Grant"]
+        self.predictions.append((request.match_info["api"], grant, await request.json()))
+        status, document = self.prediction_response
+        return web.json_response(document, status=status)
+
     async def handle_source(self, _request: web.Request) -> web.Response:
         return web.Response(body=make_tar(self.tree))
 
@@ -164,6 +173,7 @@ class FakeMesh:
             web.post(f"{app}/secrets/values", self.handle_secrets),
             web.get("/links/{key:.+}", self.handle_download),
             web.put("/links/{key:.+}", self.handle_upload),
+            web.post("/{ns}/{api:.+}/predict", self.handle_predict),
         ]
 
     def make_settings(self, folder: Path) -> Settings:
