@@ -18,7 +18,7 @@ from services.scheduler.control_loops import TIMER_INTERVAL_S, ControlLoops
 from services.scheduler.db import open_database
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.notifications import Notifier
-from services.scheduler.public_http import open_public_http
+from services.scheduler.public_http_client import open_public_http
 from services.scheduler.routes import admin, apps, callbacks, components, runs, schedules, submissions, table, workers
 from services.scheduler.runs.create import RunCreator
 from services.scheduler.runs.writer import RunWriter

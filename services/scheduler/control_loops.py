@@ -18,7 +18,7 @@ from services.scheduler.components.reconciler import Reconciler
 from services.scheduler.db import apps, due_work, rollouts, tasks
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.leader_election import LEADER_RENEW_S, LeaderElection
-from services.scheduler.observation import ObservationWindow
+from services.scheduler.observation_window import ObservationWindow
 from services.scheduler.runs import chain_controller, commands, retention
 from services.scheduler.runs.change_poller import POLL_S, RunChangePoller
 from services.scheduler.runs.schedules import ScheduleStarter

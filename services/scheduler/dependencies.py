@@ -12,7 +12,7 @@ from services.scheduler.catalog_cache import CatalogCache
 from services.scheduler.coalesce import Coalescer
 from services.scheduler.model.run import Run
 from services.scheduler.notifications import Notifier
-from services.scheduler.public_http import PublicHttpClient
+from services.scheduler.public_http_client import PublicHttpClient
 from services.scheduler.runs.create import RunCreator
 from services.scheduler.runs.views import RunJson
 from services.scheduler.tasks.apply import TransitionApplier

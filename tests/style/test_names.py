@@ -74,6 +74,7 @@ def is_banned(name: str) -> bool:
     return word in VAGUE or word in METAPHORS
 
 
+@cache
 def banned_names() -> set[str]:
     everything = (*function_names(), *variable_names(), *class_names(), *module_names())
     return {f"{file} {name}" for file, name in everything if is_banned(name)}
@@ -88,6 +89,7 @@ def test_every_exception_is_still_needed() -> None:
     assert {line for line in EXCEPTIONS.read_text().split("\n") if line} <= banned_names(), "remove lines: they shrink"
 
 
+@cache
 def shares() -> dict[str, float]:
     functions = [name for _, name in function_names()]
     variables = [name for _, name in variable_names()]

@@ -13,13 +13,13 @@ import orjson
 from libs.common.db import Database, database_time
 from libs.common.periodic_task import for_each
 from libs.common.settings import Settings
-from services.scheduler import credentials
+from services.scheduler import credential_encryption
 from services.scheduler.callbacks import events, signing
 from services.scheduler.db import Connection, callbacks
 from services.scheduler.db import runs as run_rows
 from services.scheduler.model.callback import Callback, Delivery
 from services.scheduler.model.run import Run
-from services.scheduler.public_http import PublicHttpClient
+from services.scheduler.public_http_client import PublicHttpClient
 from services.scheduler.runs import queries
 from services.scheduler.triggers import LoopTriggers
 
@@ -65,7 +65,7 @@ async def _enqueue_events(db: Database, settings: Settings, run_id: str) -> None
         new_events = events.due_events(callback, run)
         if new_events:
             await _add_deliveries(conn, run, new_events.values(), settings.public_url, now)
-        spec = credentials.encrypt_headers(
+        spec = credential_encryption.encrypt_headers(
             settings.internal_token, run_id, callback.spec
         )  # rows of an earlier release hold plain headers
         columns = {
@@ -111,7 +111,7 @@ async def _post_delivery(
     key = signing.signing_secret(settings.internal_token, callback.app, callback.user, callback.run)
     try:
         headers = {
-            **credentials.decrypt_headers(settings.internal_token, callback.run, callback.spec),
+            **credential_encryption.decrypt_headers(settings.internal_token, callback.run, callback.spec),
             **signing.sign_delivery(key, delivery.id, int(time.time()), body),
             "Content-Type": "application/cloudevents+json; charset=utf-8",
             "User-Agent": "mlmesh",

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from libs.common.http.hot_routes import OrjsonResponse
 from libs.common.protocol.load_report import LoadReport
 from libs.common.protocol.route_table import RouteTableChange
-from services.scheduler import credentials, notifications
+from services.scheduler import credential_encryption, notifications
 from services.scheduler.components import load_reports
 from services.scheduler.db import counters, routes
 from services.scheduler.dependencies import Dependencies
@@ -41,7 +41,7 @@ async def get_route_table(deps: DependenciesDep, since: int = -1, wait: float = 
 def _add_tokens(deps: Dependencies, documents: dict[str, dict[str, Any] | None]) -> dict[str, dict[str, Any] | None]:
     token = deps.settings.internal_token
     return {
-        app: None if document is None else credentials.add_endpoint_tokens(token, document)
+        app: None if document is None else credential_encryption.add_endpoint_tokens(token, document)
         for app, document in documents.items()
     }
 

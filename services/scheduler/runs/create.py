@@ -19,12 +19,12 @@ from libs.common.manifests.experimentpipeline import ExperimentPipeline
 from libs.common.memoize import memoize_by_identity
 from libs.common.protocol.staging import SourcesRequest, SourcesResponse
 from libs.common.settings import Settings
-from services.scheduler import credentials
+from services.scheduler import credential_encryption
 from services.scheduler.catalog_cache import CatalogCache
 from services.scheduler.model.run import Run
 from services.scheduler.plans import submission
 from services.scheduler.plans.planner import new_run_id
-from services.scheduler.public_http import PublicHttpClient
+from services.scheduler.public_http_client import PublicHttpClient
 from services.scheduler.runs import async_prediction
 from services.scheduler.runs.writer import RunWriter, SubmitRequest, SubmittedRun, log_submission
 from services.scheduler.triggers import LoopTriggers
@@ -163,7 +163,7 @@ class RunCreator:
         await _check_callback_url(self.public_http, accepted.callback)
         run, callback = build_run(app, chain, accepted, user), accepted.callback
         if callback is not None:
-            callback = credentials.encrypt_headers(self.settings.internal_token, run.id, callback)
+            callback = credential_encryption.encrypt_headers(self.settings.internal_token, run.id, callback)
         submitted = await self.run_writer.submit(
             SubmitRequest(run, path, key, "" if key is None else _hash_body(body), callback)
         )

@@ -14,7 +14,7 @@ from libs.common.protocol.claim import ClaimRequest, ClaimResponse, Lease
 from libs.common.protocol.instance import InstanceSpec
 from libs.common.protocol.stage import StageSpec
 from libs.common.settings import Settings
-from services.scheduler.credentials import instance_token
+from services.scheduler.credential_encryption import instance_token
 from services.scheduler.db import Connection, ready_queue, runs, tasks
 from services.scheduler.model.reason import reason
 from services.scheduler.model.run import Run

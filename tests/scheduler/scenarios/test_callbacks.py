@@ -20,7 +20,7 @@ from libs.common.http.server import bind
 from services.scheduler.callbacks import events, signing
 from services.scheduler.model.callback import Delivery
 from services.scheduler.plans import callback_request
-from services.scheduler.public_http import open_public_http
+from services.scheduler.public_http_client import open_public_http
 from tests.scheduler.conftest import Mesh
 from tests.scheduler.scenarios.test_runs import BODY, go_live
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.scheduler.observation import ObservationWindow
+from services.scheduler.observation_window import ObservationWindow
 
 LEASE_S = 10.0
 

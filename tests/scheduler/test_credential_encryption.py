@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select, update
 
 from libs.common.db import Database
-from services.scheduler import credentials
+from services.scheduler import credential_encryption
 from services.scheduler.db.tables import callbacks, metadata, tasks
 from services.scheduler.model.task import Task
 from tests.scheduler.conftest import Mesh, healthy_status
@@ -16,18 +16,18 @@ SPEC = {"url": "https://example.com/", "events": ["failed"], "headers": {"Author
 
 
 def test_headers_open_for_their_run_and_token_only() -> None:
-    kept = credentials.encrypt_headers("token", "r_1", SPEC)
+    kept = credential_encryption.encrypt_headers("token", "r_1", SPEC)
     assert (kept["url"], kept["events"], "sesame" in str(kept)) == (SPEC["url"], SPEC["events"], False)
-    assert credentials.decrypt_headers("token", "r_1", kept) == SPEC["headers"]
+    assert credential_encryption.decrypt_headers("token", "r_1", kept) == SPEC["headers"]
     for token, run in (("token", "r_2"), ("other", "r_1")):
         with pytest.raises(ValueError, match="MLMESH_INTERNAL_TOKEN has changed"):
-            credentials.decrypt_headers(token, run, kept)
+            credential_encryption.decrypt_headers(token, run, kept)
 
 
 def test_what_an_earlier_release_stored_is_read_and_sealed_once() -> None:
-    assert credentials.decrypt_headers("token", "r_1", SPEC) == SPEC["headers"]
-    kept = credentials.encrypt_headers("token", "r_1", SPEC)
-    assert credentials.encrypt_headers("token", "r_1", kept) == kept
+    assert credential_encryption.decrypt_headers("token", "r_1", SPEC) == SPEC["headers"]
+    kept = credential_encryption.encrypt_headers("token", "r_1", SPEC)
+    assert credential_encryption.encrypt_headers("token", "r_1", kept) == kept
 
 
 async def test_the_database_holds_no_header_in_clear(mesh: Mesh, database_url: str) -> None:
@@ -79,7 +79,9 @@ async def test_an_instance_that_an_earlier_release_started_keeps_its_token(mesh:
 
 def test_tokens_of_two_instances_and_of_two_meshes_differ() -> None:
     made = {
-        credentials.instance_token(mesh, Task(id=task, kind="instance", app="a", name="b", state="ready", created_at=0))
+        credential_encryption.instance_token(
+            mesh, Task(id=task, kind="instance", app="a", name="b", state="ready", created_at=0)
+        )
         for mesh in ("one", "two")
         for task in ("i_1", "i_2")
     }
