@@ -78,7 +78,7 @@ class TaskClaimer:
             if not response or not response.get("lease"):
                 return False
             self._accept_lease(response["lease"])
-            return bool(response.get("more", True))
+            return bool(response.get("has_more", response.get("more", True)))
 
     def _accept_lease(self, value: object) -> None:
         """Start a lease. An invalid one is dropped; it expires because nobody renews it."""

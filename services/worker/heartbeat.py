@@ -76,6 +76,6 @@ class HeartbeatSender:
         for task in orders.stop:
             if target := self._held_tasks.find(task.task, task.token):
                 target.set_order("stop")
-        for task in orders.gone:
+        for task in orders.revoked:
             if target := self._held_tasks.find(task.task, task.token):
                 target.set_order("gone")

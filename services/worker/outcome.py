@@ -20,7 +20,7 @@ class Outcome:
     outputs: Mapping[str, OutputSummary] = field(default_factory=dict)
     log_tail: Sequence[str] = ()
     usage: ResourceUsage | None = None
-    content: str | None = None
+    cache_key: str | None = None
     answer: Mapping[str, object] | None = None
 
     @property
@@ -40,7 +40,7 @@ class Outcome:
                 usage=None if self.usage is None else dict(self.usage),
                 progress=progress,
                 answer=None if self.answer is None else dict(self.answer),
-                content=self.content,
+                cache_key=self.cache_key,
             )
         except ValidationError as error:
             raise ValueError(validation_error(error.errors()).detail) from error

@@ -83,6 +83,24 @@ def test_a_message_is_read_and_written_as_before(name: str) -> None:
     assert CLASSES[name].model_validate(document).to_json() == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("claim_response", "more", "has_more"),
+        ("heartbeat", "have", "tasks"),
+        ("heartbeat_response", "gone", "revoked"),
+        ("report_succeeded", "content", "cache_key"),
+        ("reuse_query", "content", "cache_key"),
+    ],
+)
+def test_a_field_is_read_by_the_name_that_the_next_release_sends(name: str, old: str, new: str) -> None:
+    document = golden(name)
+    document[new] = document.pop(old)
+    assert CLASSES[name].model_validate(document) == CLASSES[name].model_validate(golden(name))
+    assert getattr(CLASSES[name].model_validate(document), new) is not None
+    assert CLASSES[name].model_validate(document).to_json().keys() == golden(name).keys()
+
+
 @pytest.mark.parametrize("name", sorted(CLASSES))
 def test_a_field_of_a_later_release_is_ignored(name: str) -> None:
     cls = CLASSES[name]

@@ -50,7 +50,15 @@ def _fields(node: ast.ClassDef) -> Iterator[tuple[str, str, str, str]]:
     for statement, following in pairwise([*node.body, ast.Pass()]):
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
             kind = ast.unparse(statement.annotation).replace("|", "\\|")
-            yield statement.target.id, kind, _default(statement.value), _docstring(following)
+            yield _wire_name(statement), kind, _default(statement.value), _docstring(following)
+
+
+def _wire_name(field: ast.AnnAssign) -> str:
+    """The name that is sent."""
+    calls = [node for node in ast.walk(field) if isinstance(node, ast.Call)]
+    keywords = {keyword.arg: keyword.value for call in calls for keyword in call.keywords}
+    alias = keywords.get("serialization_alias", keywords.get("alias"))
+    return ast.literal_eval(alias) if alias else ast.unparse(field.target)
 
 
 def _default(value: ast.expr | None) -> str:

@@ -74,5 +74,5 @@ def test_a_field_that_is_not_json_is_left_out(held_task: HeldTask, change: Any, 
 
 def test_the_scheduler_drops_what_breaks_a_bound_and_renews_the_lease(held_task: HeldTask) -> None:
     held_task.update_status(state="healthy", endpoint=InstanceEndpoint.model_construct(host="h" * 300, port=8002))
-    (status,) = Heartbeat.model_validate({"have": [read_status(held_task)]}).have
+    (status,) = Heartbeat.model_validate({"have": [read_status(held_task)]}).tasks
     assert (status.task, status.state, status.endpoint) == ("t", "healthy", None)

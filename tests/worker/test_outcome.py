@@ -17,7 +17,7 @@ SUCCEEDED = Outcome(
     outputs={"features": {"files": 3, "bytes": 1024, "sha256": "ab"}},
     log_tail=["done"],
     usage={"duration": 1.5, "peak_memory": None, "cpu_seconds": 0.5},
-    content="ab" * 16,
+    cache_key="ab" * 16,
 )
 FAILED = Outcome("failed", TaskFailed("error", "boom", exit_code=1).reason)
 

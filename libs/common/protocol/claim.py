@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from libs.common.protocol.message import FencingToken, Message, TaskId
 
@@ -44,5 +44,5 @@ class ClaimResponse(Message):
 
     lease: Lease | None = None
     reason: Mapping[str, object] | None = None
-    more: bool = True
+    has_more: bool = Field(default=True, validation_alias=AliasChoices("has_more", "more"), serialization_alias="more")
     """Whether other tasks may be ready."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import Field, FiniteFloat
+from pydantic import AliasChoices, Field, FiniteFloat
 
 from libs.common.http.tolerant_list import StorableObject, TolerantList
 from libs.common.protocol.message import FencingToken, Message, TaskId
@@ -33,7 +33,7 @@ class TaskStatus(Message):
 
 
 class Heartbeat(Message):
-    """Renews the lease of each task in `have` whose token is current."""
+    """Renews the lease of each of `tasks` whose token is current."""
 
     host: str = ""
     classes: tuple[str, ...] = ("cpu",)
@@ -43,7 +43,10 @@ class Heartbeat(Message):
     draining: bool = False
     wait: float = 0.0
     """Seconds that the answer may wait for an order."""
-    have: TolerantList[TaskStatus] = ()
+    tasks: TolerantList[TaskStatus] = Field(
+        default=(), validation_alias=AliasChoices("tasks", "have"), serialization_alias="have"
+    )
+    """What it holds."""
 
 
 class TaskRef(Message):
@@ -61,5 +64,7 @@ class HeartbeatResponse(Message):
     """Take no new task; hand back stages that have not started."""
     stop: TolerantList[TaskRef] = ()
     """End these and report `canceled` or `stopped`; repeated until reported."""
-    gone: TolerantList[TaskRef] = ()
+    revoked: TolerantList[TaskRef] = Field(
+        default=(), validation_alias=AliasChoices("revoked", "gone"), serialization_alias="gone"
+    )
     """These leases are over: kill, clean up, report nothing."""

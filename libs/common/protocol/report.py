@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Required, TypedDict
 
-from pydantic import Field, FiniteFloat
+from pydantic import AliasChoices, Field, FiniteFloat
 
 from libs.common.http.tolerant_list import StorableObject, TolerantList
 from libs.common.protocol.message import Message
@@ -72,7 +72,12 @@ class TaskReport(Message):
     progress: tuple[FiniteFloat, FiniteFloat] | None = None
     answer: StorableObject | None = None
     """The component's response, of a prediction."""
-    content: str | None = Field(default=None, max_length=64)
+    cache_key: str | None = Field(
+        default=None,
+        max_length=64,
+        validation_alias=AliasChoices("cache_key", "content"),
+        serialization_alias="content",
+    )
     """The stage's cache key, if its outputs may be used again."""
 
 
@@ -87,7 +92,9 @@ class ReuseQuery(Message):
 
     worker: str
     token: int
-    content: str = Field(max_length=64)
+    cache_key: str = Field(
+        max_length=64, validation_alias=AliasChoices("cache_key", "content"), serialization_alias="content"
+    )
 
 
 class ReuseResponse(Message):

@@ -49,7 +49,7 @@ async def claim_next(
             applier.notify_claimed(claimed[0], has_more=has_more)
             if settings.run_log:
                 _log_start(claimed[1])
-            return ClaimResponse(lease=lease, reason=None, more=has_more)
+            return ClaimResponse(lease=lease, reason=None, has_more=has_more)
         if not candidates:
             break
     return ClaimResponse(lease=None, reason=reason("nothing_ready").to_json())

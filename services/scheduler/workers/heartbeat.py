@@ -42,7 +42,7 @@ async def handle_heartbeat(
                 break
             remaining -= pause
             orders = await _pending_orders(db, worker)
-    return HeartbeatResponse(lease_seconds=lease, drain=orders.draining, stop=orders.stop, gone=tuple(revoked))
+    return HeartbeatResponse(lease_seconds=lease, drain=orders.draining, stop=orders.stop, revoked=tuple(revoked))
 
 
 async def _renew_leases(
@@ -61,7 +61,7 @@ async def _renew_leases(
         revoked: list[TaskRef] = []
         unchanged: list[Task] = []
         updates = {}
-        for status in heartbeat.have:
+        for status in heartbeat.tasks:
             task = claimed.get(status.task)
             if task is None or task.token != status.token:
                 revoked.append(TaskRef(task=status.task, token=status.token))

@@ -31,8 +31,8 @@ async def handle_report(db: Database, applier: TransitionApplier, task_id: str, 
             applied = await applier.apply_transition(
                 conn, run, task, transitions.stage_after_report(run, task, result, now), now
             )
-            if report.content and report.outcome == "succeeded":
-                await stage_cache.save_entry(conn, task, report.content, report.outputs or {}, now)
+            if report.cache_key and report.outcome == "succeeded":
+                await stage_cache.save_entry(conn, task, report.cache_key, report.outputs or {}, now)
     applier.publish_changes(task, run, applied)
 
 
@@ -48,7 +48,7 @@ async def complete_from_cache(db: Database, applier: TransitionApplier, task_id:
     async with db.write() as conn:
         run, stored, now = await lock_task(conn, task_id)
         task = require_current_lease(stored, query.worker, query.token)
-        entry = await stage_cache.find_entry(conn, task.app, query.content)
+        entry = await stage_cache.find_entry(conn, task.app, query.cache_key)
         if run is None or entry is None:
             return False
         source = ReusedAttempt(entry["run"], entry["stage"], entry["token"], entry["user"])

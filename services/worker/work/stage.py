@@ -47,7 +47,7 @@ class Stage:
             outputs=uploaded,
             log_tail=self.log.read_tail(),
             usage=resource_usage(exit_info, started_at),
-            content=self._read_cache_key(),
+            cache_key=self._read_cache_key(),
         )
 
     async def _start(self) -> bool:
@@ -74,7 +74,7 @@ class Stage:
         (self.folder / CACHE_KEY_FILE).write_text(key)
         if self.spec.cache == "refresh":
             return False
-        query = ReuseQuery(worker=self.context.worker, token=self.lease.token, content=key).to_json()
+        query = ReuseQuery(worker=self.context.worker, token=self.lease.token, cache_key=key).to_json()
         path = f"/internal/tasks/{self.lease.task}/reuse"
         response = await retry(lambda: self.context.peers.scheduler.post(path, query))
         return ReuseResponse.model_validate(response).reused
