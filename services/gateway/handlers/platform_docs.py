@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
-from libs.common.errors import NotFound, Unavailable
+from libs.common.errors import MeshError, NotFound
 from libs.common.http.api_document import Document
 from services.gateway.internal_client import InternalService, InternalServices
 from services.gateway.pages.platform_document import build_platform_document
@@ -15,21 +16,24 @@ MAX_AGE_S = 60.0
 
 
 class PlatformDocs:
-    def __init__(self, services: InternalServices, public_url: str) -> None:
+    def __init__(
+        self, services: InternalServices, public_url: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._services = services
         self._public_url = public_url
+        self._clock = clock
         self._documents: dict[str, Document] = {}
         self._document: Document = {}
         self._built_at = -MAX_AGE_S
 
     async def build_document(self) -> Document:
-        """Raises Unavailable when a service that does not respond has never described itself."""
-        if time.monotonic() - self._built_at >= MAX_AGE_S:
+        """Raises the error of a service that has never described itself, such as Unavailable."""
+        if self._clock() - self._built_at >= MAX_AGE_S:
             services = self._services.list_all()
             documents = await asyncio.gather(*(self._fetch(service) for service in services))
             names = [service.name for service in services]
             self._document = build_platform_document(dict(zip(names, documents, strict=True)), self._public_url)
-            self._built_at = time.monotonic()
+            self._built_at = self._clock()
         return self._document
 
     async def _fetch(self, service: InternalService) -> Document:
@@ -38,7 +42,7 @@ class PlatformDocs:
             document = await service.request_json("GET", "/internal/openapi.json")
         except NotFound:
             return {}
-        except Unavailable:
+        except MeshError:
             if service.name not in self._documents:
                 raise
             return self._documents[service.name]

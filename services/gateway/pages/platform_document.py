@@ -65,7 +65,7 @@ def _add_operation(item: Document, method: str, operation: Document) -> None:
     if method in item:
         item[method]["responses"] |= operation["responses"]
         return
-    parameters = [parameter for parameter in operation["parameters"] if parameter["name"] != "user"]
+    parameters = [parameter for parameter in operation.get("parameters", ()) if parameter["name"] != "user"]
     item[method] = {**deepcopy(operation), "parameters": parameters}
 
 
