@@ -16,6 +16,12 @@ Document = dict[str, Any]
 OPENAPI_VERSION = "3.1.0"
 SCHEMA_PREFIX = "#/components/schemas/"
 METHODS = ("get", "head", "post", "put", "patch", "delete")
+EVENT_SCHEMA: Document = {
+    "type": "object",
+    "description": "One server-sent event.",
+    "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["data"],
+}
 NO_BODY_STATUSES = ("204", "304")
 
 
@@ -34,9 +40,14 @@ def describe_body(media_type: str, description: str, example: Any = None, schema
     return {"description": description, "required": True, "content": {media_type: media}}
 
 
-def describe_text(media_type: str, description: str) -> dict[int | str, Document]:
-    """The responses of a function that streams text."""
-    return {200: {"description": description, "content": {media_type: {"schema": {"type": "string"}}}}}
+def describe_text(description: str) -> dict[int | str, Document]:
+    """The responses of a function that streams plain text."""
+    return {200: {"description": description, "content": {"text/plain": {"schema": {"type": "string"}}}}}
+
+
+def describe_events(description: str) -> dict[int | str, Document]:
+    """The responses of a function that streams server-sent events."""
+    return {200: {"description": description, "content": {"text/event-stream": {"schema": EVENT_SCHEMA}}}}
 
 
 def list_operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Document]]:

@@ -54,7 +54,7 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        openapi_url="/internal/openapi.json",  # the gateway composes the platform's document of all of them
+        openapi_url=None,
         redirect_slashes=False,  # the redirect would contain the address of this service
     )
     app.hot_operations = hot_operations
@@ -62,6 +62,7 @@ def create_app(
     app.state.on_stop = []  # called at shutdown, before open requests end: wakes long polls
     metrics = ServiceMetrics(name)
     _add_health_routes(app, name, metrics, checks)
+    _add_document_route(app)
     _add_error_handlers(app)
     guarded = InternalTokenMiddleware(
         HotRoutes(app.fastapi_app, hot_routes), settings.internal_token, UNAUTHENTICATED_PATHS + unauthenticated_paths
@@ -125,6 +126,13 @@ def _add_health_routes(
     @app.get("/metrics", include_in_schema=False)
     async def get_metrics() -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_document_route(app: FastAPI) -> None:
+    @app.get("/internal/openapi.json", include_in_schema=False)
+    def get_openapi_document() -> JSONResponse:
+        """What this service serves. No coroutine: the first call takes a second, in a thread."""
+        return JSONResponse(app.openapi())
 
 
 async def _failure_reason(check: ReadinessCheck) -> str | None:

@@ -55,8 +55,8 @@ class Problem(TypedDict):
     detail: str
     """What is wrong, and what to do."""
     request_id: str
-    retryable: bool
-    """Whether the same request may succeed later."""
+    retryable: NotRequired[bool]
+    """Whether the same request may succeed later; a component's own problems do not say."""
     errors: NotRequired[list[JsonObject]]
     """One entry for each invalid field, input or line of a manifest."""
     reason: NotRequired[ReasonJson]

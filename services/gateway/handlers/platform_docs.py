@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import cast
 
 from libs.common.errors import MeshError, NotFound
 from libs.common.http.api_document import Document
@@ -31,9 +32,10 @@ class PlatformDocs:
         if self._clock() - self._built_at >= MAX_AGE_S:
             services = self._services.list_all()
             documents = await asyncio.gather(*(self._fetch(service) for service in services))
-            names = [service.name for service in services]
-            self._document = build_platform_document(dict(zip(names, documents, strict=True)), self._public_url)
-            self._built_at = self._clock()
+            described = {service.name: document for service, document in zip(services, documents, strict=True)}
+            if described != self._documents or not self._document:
+                self._document = await asyncio.to_thread(build_platform_document, described, self._public_url)
+            self._documents, self._built_at = described, self._clock()
         return self._document
 
     async def _fetch(self, service: InternalService) -> Document:
@@ -46,5 +48,4 @@ class PlatformDocs:
             if service.name not in self._documents:
                 raise
             return self._documents[service.name]
-        self._documents[service.name] = document
-        return self._documents[service.name]
+        return cast(Document, document)

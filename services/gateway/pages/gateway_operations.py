@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from libs.common.http.api_document import Document, describe_type
+from libs.common.http.api_document import EVENT_SCHEMA, Document, describe_type
 from libs.common.http.response_shapes import response_shape
 from services.gateway.routing.paths import Kind
 
@@ -143,11 +143,15 @@ class InferenceJson(TypedDict):
 
 @response_shape
 class InferenceErrorJson(TypedDict):
-    """An error of the Open Inference Protocol."""
+    """An error of the Open Inference Protocol; the gateway's own have the members of a problem, too."""
 
     error: str
 
 
+STREAM_CONTENT: Document = {
+    "text/event-stream": {"schema": EVENT_SCHEMA},
+    "application/x-ndjson": {"schema": {"type": "object"}},
+}
 JSON, HTML, TEXT = "application/json", "text/html", "text/plain"
 
 
@@ -163,8 +167,8 @@ class GatewayOperation:
     returns: Any = None
     """The type of a JSON response."""
     media_type: str = JSON
-    stream_types: tuple[str, ...] = ()
-    """In which a function that yields sends what it returns."""
+    is_stream: bool = False
+    """Whether a function that yields sends what it returns in pieces."""
     takes: Any = None
     """The type of the JSON body."""
     description: str = ""
@@ -177,7 +181,7 @@ class GatewayOperation:
 
     def to_json(self) -> Document:
         schema = {"type": "string"} if self.returns is None else describe_type(self.returns)[0]
-        content = {media_type: {"schema": schema} for media_type in (self.media_type, *self.stream_types)}
+        content = {self.media_type: {"schema": schema}, **(STREAM_CONTENT if self.is_stream else {})}
         statuses = {"200": "OK", **(self.other_statuses or {})}
         responses: Document = {
             status: {"description": description, **({} if status.startswith("3") else {"content": content})}
@@ -232,7 +236,7 @@ OPERATIONS = (
         "/{ns}/{path}/predict",
         "Call a function",
         PredictionJson,
-        stream_types=("text/event-stream", "application/x-ndjson"),
+        is_stream=True,
         takes=PredictRequestJson,
         headers=(
             _describe_header("Prefer", "`respond-async`: the call becomes a run.", "respond-async"),

@@ -37,7 +37,7 @@ async def restart_component(deps: DependenciesDep, caller: CallerDep, ns: str, n
     return await status.get_component(deps.db, ns, name)
 
 
-@router.get("/{name}/logs", responses=describe_text("text/plain", "The log; with `follow` as it grows"))
+@router.get("/{name}/logs", responses=describe_text("The log; with `follow` as it grows"))
 async def show_component_log(
     deps: DependenciesDep, caller: CallerDep, ns: str, name: str, follow: bool = False
 ) -> Response:

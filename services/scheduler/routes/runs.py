@@ -10,7 +10,7 @@ from fastapi import Header, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from libs.common.errors import Gone, Malformed, NotFound, RangeNotSatisfiable
-from libs.common.http.api_document import describe_text
+from libs.common.http.api_document import describe_events, describe_text
 from libs.common.http.documented_router import DocumentedRouter
 from libs.common.http.hot_routes import OrjsonResponse
 from libs.common.http.pagination import Cursors, next_page_link
@@ -30,10 +30,10 @@ PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
 KEEP_ALIVE_S = 15.0
 TEXT_PLAIN = "text/plain; charset=utf-8"
-LOG_CONTENT = {media_type: {"schema": {"type": "string"}} for media_type in ("text/plain", "text/event-stream")}
+LOG_TEXT = describe_text("The log; with `follow` as server-sent events")[200]
 LOG_RESPONSES = {
-    200: {"description": "The log; with `follow` as server-sent events", "content": LOG_CONTENT},
-    206: {"description": "The range that was asked for", "content": {"text/plain": LOG_CONTENT["text/plain"]}},
+    200: {**LOG_TEXT, "content": {**LOG_TEXT["content"], **describe_events("")[200]["content"]}},
+    206: {**LOG_TEXT, "description": "The range that was asked for"},
 }
 router = DocumentedRouter()
 
@@ -144,7 +144,7 @@ async def delete_run(deps: DependenciesDep, scope: RunScopeDep, run_id: str, fil
     await retention.delete_run(deps.db, deps.triggers, scope.app, run_id, files=files)
 
 
-@run_route(router, "GET", "/{run_id}/events", responses=describe_text("text/event-stream", "The run after each change"))
+@run_route(router, "GET", "/{run_id}/events", responses=describe_events("The run after each change"))
 async def stream_events(
     deps: DependenciesDep, scope: RunScopeDep, run_id: str, last_event_id: Annotated[str | None, Header()] = None
 ) -> Response:
