@@ -8,7 +8,13 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-ON_UVLOOP = ("tests/common/", "tests/gateway/", "tests/scheduler/", "tests/worker/runtime/process/")
+ON_UVLOOP = (
+    "tests/common/",
+    "tests/gateway/",
+    "tests/scheduler/",
+    "tests/worker/runtime/process/",
+    "tests/worker/work/",
+)
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
