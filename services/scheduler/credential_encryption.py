@@ -9,31 +9,33 @@ from __future__ import annotations
 import hmac
 from base64 import b64decode, b64encode, urlsafe_b64encode
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 import orjson
 
 from libs.common.encryption import DecryptionFailed, Encryptor
+from services.scheduler.model.callback import CallbackRequest
 from services.scheduler.model.task import Task
 
 HEADERS_PURPOSE = "callback headers"
 
 
-def encrypt_headers(internal_token: str, run: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+def encrypt_headers(internal_token: str, run: str, callback: CallbackRequest) -> CallbackRequest:
     """The callback of a run as it is stored, its headers encrypted."""
-    if not isinstance(spec["headers"], Mapping):
-        return dict(spec)
-    encrypted = Encryptor(internal_token, HEADERS_PURPOSE).encrypt(orjson.dumps(spec["headers"]), run.encode())
-    return {**spec, "headers": b64encode(encrypted).decode()}
+    if isinstance(callback.headers, str):
+        return callback
+    encrypted = Encryptor(internal_token, HEADERS_PURPOSE).encrypt(orjson.dumps(callback.headers), run.encode())
+    return replace(callback, headers=b64encode(encrypted).decode())
 
 
-def decrypt_headers(internal_token: str, run: str, spec: Mapping[str, Any]) -> dict[str, str]:
+def decrypt_headers(internal_token: str, run: str, callback: CallbackRequest) -> dict[str, str]:
     """The headers of a stored callback. Raises ValueError when the token is not the one with which it was stored."""
-    if isinstance(spec["headers"], Mapping):  # stored by an earlier release
-        return dict(spec["headers"])
+    if not isinstance(callback.headers, str):  # stored by an earlier release
+        return dict(callback.headers)
     try:
-        decrypted = Encryptor(internal_token, HEADERS_PURPOSE).decrypt(b64decode(spec["headers"]), run.encode())
+        decrypted = Encryptor(internal_token, HEADERS_PURPOSE).decrypt(b64decode(callback.headers), run.encode())
     except DecryptionFailed as error:
         raise ValueError("cannot decrypt the callback headers: MLMESH_INTERNAL_TOKEN has changed") from error
     headers: dict[str, str] = orjson.loads(decrypted)

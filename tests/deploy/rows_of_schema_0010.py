@@ -10,6 +10,7 @@ RUN_PLAN = run_with_values().plan.to_json()
 MOVES = [["shop/.internal/runs/r_1/", "shop/results/runs/r_1/"]]
 EVENTS = ["running", "succeeded"]
 TRIES = [{"at": "2026-01-01T00:00:00.000Z", "status": 500, "error": None, "seconds": 0.1}]
+CALLBACK = {"url": "https://a.test/", "events": ["succeeded"], "headers": {}}
 CLEANUP = {"areas": ["runs/r_0"], "published": []}
 BOUNDS = {"least": 0, "most": 4, "target": 2.0, "idle_timeout": 60.0}
 CATALOG = {"secrets": {"users": ["alice"]}}
@@ -91,7 +92,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "scheduler_leaders": [{"name": "loops", "owner": "one", "until": 4e9}],
     "scheduler_callbacks": [
         {
-            "run": "r_1", "app": "leaf", "user": "alice", "spec": {"url": "https://a.test/"}, "told": EVENTS,
+            "run": "r_1", "app": "leaf", "user": "alice", "spec": CALLBACK, "told": EVENTS,
             "version": 3, "open": True,
         }
     ],

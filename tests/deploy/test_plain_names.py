@@ -175,7 +175,7 @@ async def read_scheduler(conn: AsyncConnection) -> None:
     assert not await leader.acquire_leadership(conn, "loops", "two", 10.0)
     entry = await stage_cache.find_entry(conn, "leaf", "k_1")
     assert entry is not None
-    assert (entry["run"], entry["outputs"]) == ("r_1", {"table": 1})
+    assert (entry.attempt.run, entry.outputs) == ("r_1", {"table": 1})
 
 
 async def read_callbacks_and_tombstones(conn: AsyncConnection) -> None:
@@ -185,5 +185,5 @@ async def read_callbacks_and_tombstones(conn: AsyncConnection) -> None:
     assert [one.run for one in await callbacks.list_changed(conn, 5)] == ["r_1"]
     assert [one.attempts for one in await callbacks.list_deliveries(conn, "r_1")] == [TRIES]
     (pending,) = await tombstone_rows.list_pending_cleanup(conn, 5)
-    assert (pending["run"], pending["deleted_at"], pending["cleanup"]) == ("r_0", 5.0, CLEANUP)
+    assert (pending.run, pending.deleted_at, pending.cleanup.to_json()) == ("r_0", 5.0, CLEANUP)
     assert (await due_work.find_due_work(conn, 10.0)).callbacks

@@ -8,24 +8,25 @@ from sqlalchemy import select, update
 from libs.common.db import Database
 from services.scheduler import credential_encryption
 from services.scheduler.db.tables import callbacks, metadata, tasks
+from services.scheduler.model.callback import CallbackRequest
 from services.scheduler.model.task import Task
 from tests.scheduler.conftest import Mesh, healthy_status
 from tests.scheduler.scenarios.test_runs import BODY, go_live
 
-SPEC = {"url": "https://example.com/", "events": ["failed"], "headers": {"Authorization": "Bearer sesame"}}
+SPEC = CallbackRequest(url="https://example.com/", events=("failed",), headers={"Authorization": "Bearer sesame"})
 
 
 def test_headers_open_for_their_run_and_token_only() -> None:
     kept = credential_encryption.encrypt_headers("token", "r_1", SPEC)
-    assert (kept["url"], kept["events"], "sesame" in str(kept)) == (SPEC["url"], SPEC["events"], False)
-    assert credential_encryption.decrypt_headers("token", "r_1", kept) == SPEC["headers"]
+    assert (kept.url, kept.events, "sesame" in str(kept)) == (SPEC.url, SPEC.events, False)
+    assert credential_encryption.decrypt_headers("token", "r_1", kept) == SPEC.headers
     for token, run in (("token", "r_2"), ("other", "r_1")):
         with pytest.raises(ValueError, match="MLMESH_INTERNAL_TOKEN has changed"):
             credential_encryption.decrypt_headers(token, run, kept)
 
 
 def test_what_an_earlier_release_stored_is_read_and_sealed_once() -> None:
-    assert credential_encryption.decrypt_headers("token", "r_1", SPEC) == SPEC["headers"]
+    assert credential_encryption.decrypt_headers("token", "r_1", SPEC) == SPEC.headers
     kept = credential_encryption.encrypt_headers("token", "r_1", SPEC)
     assert credential_encryption.encrypt_headers("token", "r_1", kept) == kept
 

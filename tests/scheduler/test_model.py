@@ -11,9 +11,11 @@ import pytest
 from sqlalchemy import select, update
 
 from libs.common.db import Database
+from libs.common.manifests import schedule as manifest_schedule
 from services.scheduler.db import metadata, runs, tables, tasks
 from services.scheduler.model.reason import Reason
 from services.scheduler.model.run_plan import parse_run_plan
+from services.scheduler.model.schedule import ScheduleSpec
 from services.scheduler.model.task import ReusedAttempt, Task
 from services.scheduler.plans.planner import build_stage_tasks
 from tests.scheduler.manifests import MANIFESTS
@@ -135,6 +137,14 @@ async def test_a_run_and_its_stages_are_stored_as_before(database_url: str) -> N
             why,
         )
     await database.close()
+
+
+def test_a_schedule_is_stored_as_its_manifest_says() -> None:
+    manifest = manifest_schedule.Schedule(
+        cron="0 6 * * *", timezone="Europe/Berlin", inputs={"raw": "in/a.csv"}, concurrency_policy="Forbid"
+    )
+    stored = manifest.model_dump(mode="json", by_alias=True)
+    assert ScheduleSpec.from_json(stored).to_json() == stored
 
 
 def test_the_fingerprint_of_an_instance_stays() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 
 import aiohttp
 import orjson
@@ -65,16 +66,15 @@ async def _enqueue_events(db: Database, settings: Settings, run_id: str) -> None
         new_events = events.due_events(callback, run)
         if new_events:
             await _add_deliveries(conn, run, new_events.values(), settings.public_url, now)
-        spec = credential_encryption.encrypt_headers(
-            settings.internal_token, run_id, callback.spec
-        )  # rows of an earlier release hold plain headers
-        columns = {
-            "enqueued_events": [*callback.enqueued_events, *new_events],
-            "checked_version": run.version,
-            "open": not run.is_final,
-            "spec": spec,
-        }
-        await callbacks.update_callback(conn, run_id, columns)
+        encrypted = credential_encryption.encrypt_headers(settings.internal_token, run_id, callback.spec)
+        checked = replace(
+            callback,
+            enqueued_events=[*callback.enqueued_events, *new_events],
+            checked_version=run.version,
+            open=not run.is_final,
+            spec=encrypted,  # rows of version 0.1 have plain headers
+        )
+        await callbacks.update_callback(conn, checked)
 
 
 async def _add_deliveries(conn: Connection, run: Run, new_events: Iterable[str], public_url: str, now: float) -> None:
@@ -116,7 +116,7 @@ async def _post_delivery(
             "Content-Type": "application/cloudevents+json; charset=utf-8",
             "User-Agent": "mlmesh",
         }
-        status = await public_http.post(callback.spec["url"], body, headers)
+        status = await public_http.post(callback.spec.url, body, headers)
     except (OSError, aiohttp.ClientError, TimeoutError, ValueError) as error:
         return None, (str(error) or type(error).__name__)[:500]
     return status, None if 200 <= status < 300 else f"receiver answered {status}"

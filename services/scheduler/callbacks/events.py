@@ -6,15 +6,14 @@ often it is sent, so that a receiver can drop the second one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from libs.common.http.response_shapes import Page, Time, response_shape
 from libs.common.times import iso_time
-from services.scheduler.model.callback import Callback, Delivery, DeliveryAttemptJson, DeliveryState
+from services.scheduler.model.callback import Callback, CallbackRequest, Delivery, DeliveryAttemptJson, DeliveryState
 from services.scheduler.model.run import Run
 from services.scheduler.runs.views import RunJson
 
@@ -74,9 +73,9 @@ class DeliveryColumns(TypedDict):
     next_at: float | None
 
 
-def callback_to_json(spec: Mapping[str, Any], secret: str | None) -> CallbackJson:
+def callback_to_json(request: CallbackRequest, secret: str | None) -> CallbackJson:
     """The callback as its caller may see it, without headers, which may be credentials."""
-    callback: CallbackJson = {"url": spec["url"], "events": spec["events"]}
+    callback: CallbackJson = {"url": request.url, "events": list(request.events)}
     return {**callback, "secret": secret} if secret else callback
 
 
@@ -85,7 +84,7 @@ def due_events(callback: Callback, run: Run) -> dict[str, str]:
     happened = {f"started {run.started_at}": "started"} if run.started_at is not None else {}
     if run.is_final:
         happened[f"{run.status} {run.finished_at}"] = run.status
-    subscribed = callback.spec["events"]
+    subscribed = callback.spec.events
     return {
         event_key: event
         for event_key, event in happened.items()

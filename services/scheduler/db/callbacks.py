@@ -5,28 +5,41 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import RowMapping, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scheduler.db import due_work
 from services.scheduler.db.tables import callbacks, deliveries
-from services.scheduler.model.callback import Callback, Delivery
+from services.scheduler.model.callback import Callback, CallbackRequest, Delivery
+
+
+def callback_to_row(callback: Callback) -> dict[str, Any]:
+    return {**callback.__dict__, "spec": callback.spec.to_json()}
+
+
+def callback_from_row(row: RowMapping) -> Callback:
+    return Callback(**{**row, "spec": CallbackRequest.from_json(row["spec"])})
 
 
 async def get(conn: AsyncConnection, run: str, *, lock: bool = False) -> Callback | None:
     query = select(callbacks).where(callbacks.c.run == run)
     row = (await conn.execute(query.with_for_update() if lock else query)).mappings().first()
-    return Callback(**row) if row else None
+    return callback_from_row(row) if row else None
 
 
 async def list_changed(conn: AsyncConnection, limit: int) -> list[Callback]:
     """Callbacks whose run has a newer version than the one checked last."""
     query = select(callbacks).select_from(due_work.CALLBACKS_WITH_RUN).where(due_work.RUN_CHANGED)
-    return [Callback(**row) for row in (await conn.execute(query.limit(limit))).mappings()]
+    return [callback_from_row(row) for row in (await conn.execute(query.limit(limit))).mappings()]
 
 
-async def update_callback(conn: AsyncConnection, run: str, columns: Mapping[str, Any]) -> None:
-    await conn.execute(update(callbacks).where(callbacks.c.run == run).values(**columns))
+async def reopen_callback(conn: AsyncConnection, run: str) -> None:
+    """A run that had ended goes on."""
+    await conn.execute(update(callbacks).where(callbacks.c.run == run).values(open=True))
+
+
+async def update_callback(conn: AsyncConnection, callback: Callback) -> None:
+    await conn.execute(update(callbacks).where(callbacks.c.run == callback.run).values(**callback_to_row(callback)))
 
 
 async def add_delivery(conn: AsyncConnection, delivery: Delivery) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import DatabaseNow, Rows, insert_many
 from services.scheduler.db import due_work
+from services.scheduler.db.callbacks import callback_to_row
 from services.scheduler.db.due_work import OPEN_RUN
 from services.scheduler.db.run_plan_cache import RunPlanCache
 from services.scheduler.db.tables import attempts, callbacks, deliveries, idempotency_keys, runs, tasks
@@ -44,7 +45,7 @@ async def add(
         conn,
         (runs, [_new_run_row(run) for run in new_runs]),
         (tasks, stages),
-        (callbacks, [callback.__dict__ for callback in new_callbacks]),
+        (callbacks, [callback_to_row(callback) for callback in new_callbacks]),
     )
 
 

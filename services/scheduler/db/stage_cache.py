@@ -9,15 +9,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
 from services.scheduler.db.tables import cache_uses, runs, stage_cache
-from services.scheduler.model.task import Task
+from services.scheduler.model.task import CachedOutputs, ReusedAttempt, Task
 
 
-async def find_entry(conn: AsyncConnection, app: str, key: str) -> dict[str, Any] | None:
-    """`run`, `user`, `stage`, `token` and `outputs` of the cached attempt; the row is locked against its removal."""
+async def find_entry(conn: AsyncConnection, app: str, key: str) -> CachedOutputs | None:
+    """The outputs for this key; the row is locked against its removal."""
     query = select(stage_cache, runs.c.user).join(runs, runs.c.id == stage_cache.c.run)
     query = query.where(stage_cache.c.app == app, stage_cache.c.key == key).with_for_update(of=stage_cache)
     row = (await conn.execute(query)).mappings().first()
-    return dict(row) if row else None
+    return (
+        CachedOutputs(ReusedAttempt(row["run"], row["stage"], row["token"], row["user"]), row["outputs"])
+        if row
+        else None
+    )
 
 
 async def save_entry(conn: AsyncConnection, task: Task, key: str, outputs: Any, now: float) -> None:

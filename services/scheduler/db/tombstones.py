@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from sqlalchemy import delete, exists, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scheduler.db.tables import cache_uses, tombstones
+from services.scheduler.model.tombstone import Cleanup, Tombstone
 
 
-async def add_tombstone(conn: AsyncConnection, row: Mapping[str, Any]) -> None:
-    await conn.execute(insert(tombstones), [dict(row)])
+async def add_tombstone(conn: AsyncConnection, tombstone: Tombstone) -> None:
+    await conn.execute(insert(tombstones), [{**tombstone.__dict__, "cleanup": tombstone.cleanup.to_json()}])
 
 
 async def has_tombstone(conn: AsyncConnection, app: str, run: str) -> bool:
@@ -20,7 +18,7 @@ async def has_tombstone(conn: AsyncConnection, app: str, run: str) -> bool:
     return (await conn.execute(query)).first() is not None
 
 
-async def list_pending_cleanup(conn: AsyncConnection, limit: int) -> list[dict[str, Any]]:
+async def list_pending_cleanup(conn: AsyncConnection, limit: int) -> list[Tombstone]:
     """Tombstones with files to delete that no other run uses from the stage cache."""
     in_use = exists().where(cache_uses.c.source == tombstones.c.run)
     query = (
@@ -29,7 +27,10 @@ async def list_pending_cleanup(conn: AsyncConnection, limit: int) -> list[dict[s
         .order_by(tombstones.c.deleted_at)
         .limit(limit)
     )
-    return [dict(row) for row in (await conn.execute(query)).mappings()]
+    return [
+        Tombstone(**{**row, "cleanup": Cleanup.from_json(row["cleanup"])})
+        for row in (await conn.execute(query)).mappings()
+    ]
 
 
 async def mark_cleaned(conn: AsyncConnection, run: str) -> None:

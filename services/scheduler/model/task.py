@@ -52,6 +52,14 @@ class ReusedAttempt:
     user: str | None = None
 
 
+@dataclass(frozen=True)
+class CachedOutputs:
+    """An entry of the stage cache."""
+
+    attempt: ReusedAttempt
+    outputs: Mapping[str, Any]
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskResult:
     """What a worker reported of an attempt that ended."""

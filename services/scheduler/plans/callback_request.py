@@ -7,6 +7,8 @@ from typing import Any
 
 from yarl import URL
 
+from services.scheduler.model.callback import CallbackRequest
+
 FINAL_EVENTS = ("succeeded", "failed", "canceled", "expired")
 EVENTS = ("started", *FINAL_EVENTS)
 MAX_URL_LENGTH = 2048
@@ -16,15 +18,15 @@ RESERVED_HEADERS = re.compile(r"(webhook-.*|content-.*|host|connection|transfer-
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 
 
-def parse_callback(value: Any) -> dict[str, Any]:
+def parse_callback(value: Any) -> CallbackRequest:
     """The validated callback of a submission. Raises ValueError with advice."""
     if not isinstance(value, dict) or value.keys() - {"url", "events", "headers"} or "url" not in value:
         raise ValueError("must be {url, events?, headers?}")
-    return {
-        "url": _parse_url(value["url"]),
-        "events": _parse_events(value.get("events")),
-        "headers": _parse_headers(value.get("headers") or {}),
-    }
+    return CallbackRequest(
+        url=_parse_url(value["url"]),
+        events=_parse_events(value.get("events")),
+        headers=_parse_headers(value.get("headers") or {}),
+    )
 
 
 def _parse_url(value: Any) -> str:
@@ -40,13 +42,13 @@ def _parse_url(value: Any) -> str:
     return str(value)
 
 
-def _parse_events(value: Any) -> list[str]:
+def _parse_events(value: Any) -> tuple[str, ...]:
     if value is None:
-        return list(FINAL_EVENTS)
+        return FINAL_EVENTS
     if isinstance(value, list) and value and all(isinstance(name, str) for name in value):
         names = {name.removeprefix("run.") for name in value}
         if names <= set(EVENTS):
-            return sorted(names)
+            return tuple(sorted(names))
     raise ValueError(f"events: must be a list of {', '.join(EVENTS)}")
 
 

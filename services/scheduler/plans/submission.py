@@ -17,6 +17,7 @@ from libs.common.manifests.configmap import ConfigMaps
 from libs.common.manifests.data_flow import external_variables, output_producers, producing_pipeline
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
 from libs.common.store_keys import location_error
+from services.scheduler.model.callback import CallbackRequest
 from services.scheduler.model.run_plan import InputSource, InputValue, RunPlan
 from services.scheduler.plans import callback_request, planner
 
@@ -53,11 +54,13 @@ class Submission:
 
     run: str
     plan: RunPlan
-    inputs: dict[str, Any]
-    outputs: dict[str, Any]
+    inputs: Mapping[str, Any]
+    """As the caller gave them."""
+    outputs: Mapping[str, str]
+    """The folders that outputs are published to, as the caller would write them."""
     labels: dict[str, str]
     priority: int
-    callback: dict[str, Any] | None
+    callback: CallbackRequest | None
     required_locations: tuple[tuple[str, Location], ...]
     """Files and folders that must exist, with their variables."""
     targets: tuple[tuple[str, Location], ...]
@@ -290,7 +293,7 @@ def _parse_extras(body: Mapping[str, Any], errors: Errors) -> tuple[dict[str, st
     return labels, priority
 
 
-def _parse_callback(value: Any, errors: Errors) -> dict[str, Any] | None:
+def _parse_callback(value: Any, errors: Errors) -> CallbackRequest | None:
     try:
         return None if value is None else callback_request.parse_callback(value)
     except ValueError as error:

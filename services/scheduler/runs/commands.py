@@ -81,7 +81,7 @@ async def retry_run(db: Database, applier: TransitionApplier, app: str, run_id: 
             "deadline": now + run.plan.timeout,
         }
         run = await run_rows.update_run(conn, run, {**run_columns, "created_at": run.created_at})
-        await callbacks.update_callback(conn, run.id, {"open": True})
+        await callbacks.reopen_callback(conn, run.id)
         transition = await applier.apply_transition(conn, run, None, {}, now)
     applier.notify_run_change(run_id, transition)
 
@@ -96,4 +96,4 @@ async def _reopen_chain(conn: Connection, app: str, run_id: str) -> None:
     first = await require_run(conn, app, run.chain)
     if first.is_final and first.status != "succeeded":
         await run_rows.update_run(conn, first, {"status": "running", "reason": None, "finished_at": None})
-        await callbacks.update_callback(conn, first.id, {"open": True})
+        await callbacks.reopen_callback(conn, first.id)

@@ -21,6 +21,7 @@ from libs.common.protocol.staging import SourcesRequest, SourcesResponse
 from libs.common.settings import Settings
 from services.scheduler import credential_encryption
 from services.scheduler.catalog_cache import CatalogCache
+from services.scheduler.model.callback import CallbackRequest
 from services.scheduler.model.run import Run
 from services.scheduler.plans import submission
 from services.scheduler.plans.planner import new_run_id
@@ -131,8 +132,8 @@ async def check_locations(databox: ServiceClient, app: str, accepted: submission
         raise Invalid(f"{errors[0][0]}: {errors[0][1]}", errors=listed)
 
 
-async def _check_callback_url(public_http: PublicHttpClient, callback: dict[str, Any] | None) -> None:
-    if callback is not None and (why := await public_http.explain_refusal(callback["url"])) is not None:
+async def _check_callback_url(public_http: PublicHttpClient, callback: CallbackRequest | None) -> None:
+    if callback is not None and (why := await public_http.explain_refusal(callback.url)) is not None:
         message = f"url: {why}; callbacks reach public addresses, and what MLMESH_CALLBACK_NETWORKS allows"
         raise Invalid(f"callback: {message}", errors=[{"input": "callback", "message": message}])
 

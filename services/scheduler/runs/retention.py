@@ -5,6 +5,7 @@ Also deletes the files of attempts whose results were rejected.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +20,7 @@ from services.scheduler.db import Connection, apps, stage_cache, tasks, tombston
 from services.scheduler.db import runs as run_rows
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import AttemptRef
+from services.scheduler.model.tombstone import Cleanup, Tombstone
 from services.scheduler.plans import planner
 from services.scheduler.runs.queries import require_run
 from services.scheduler.triggers import LoopTriggers
@@ -52,12 +54,11 @@ async def _list_chain_runs(conn: Connection, run: Run) -> list[Run]:
 
 async def _delete_rows(conn: Connection, run: Run, now: float, *, files: bool) -> None:
     succeeded = [task for task in await tasks.list_by_run(conn, run.id) if files and task.state == "succeeded"]
-    cleanup = {
-        "areas": [f"runs/{run.id}", f"logs/runs/{run.id}"],
-        "published": [move.to_json() for task in succeeded for move in planner.publication_moves(run, task)],
-    }
+    moves = (move for task in succeeded for move in planner.publication_moves(run, task))
+    cleanup = Cleanup(areas=(f"runs/{run.id}", f"logs/runs/{run.id}"), published=tuple(moves))
+    tombstone = Tombstone(run=run.id, app=run.app, deleted_at=now, cleanup=cleanup)
     await stage_cache.delete_run_entries(conn, run.id)
-    await tombstones.add_tombstone(conn, {"run": run.id, "app": run.app, "deleted_at": now, "cleanup": cleanup})
+    await tombstones.add_tombstone(conn, tombstone)
     await run_rows.delete_run(conn, run.id)
 
 
@@ -87,7 +88,7 @@ async def _delete_expired(db: Database, name: str, cutoff: float, now: float) ->
                     await _delete_rows(conn, chain_run, now, files=False)
 
 
-def retention_seconds(manifest: dict[str, Any] | None, default: float) -> float:
+def retention_seconds(manifest: Mapping[str, Any] | None, default: float) -> float:
     """Retention of an app's runs after their end in seconds; `manifest`: the PlatformApp, if any."""
     configured = (manifest or {}).get("spec", {}).get("retention")
     return default if configured is None else float(configured)
@@ -98,12 +99,12 @@ async def _clean_tombstones(db: Database, databox: ServiceClient) -> None:
         pending = await tombstones.list_pending_cleanup(conn, MAX_BATCH)
     for tombstone in pending:
         try:
-            await _delete_files(databox, tombstone["app"], tombstone["cleanup"])
+            await _delete_files(databox, tombstone.app, tombstone.cleanup)
         except MeshError as error:
-            get("scheduler").info("Failed to delete the files of a run", run=tombstone["run"], why=error.detail)
+            get("scheduler").info("Failed to delete the files of a run", run=tombstone.run, why=error.detail)
             continue
         async with db.write() as conn:
-            await tombstones.mark_cleaned(conn, tombstone["run"])
+            await tombstones.mark_cleaned(conn, tombstone.run)
     async with db.write() as conn:
         await tombstones.delete_older(conn, await database_time(conn) - TOMBSTONE_TTL_S)
 
@@ -122,9 +123,9 @@ async def _clean_attempt(db: Database, databox: ServiceClient, attempt: AttemptR
         await tasks.mark_attempt_swept(conn, attempt)
 
 
-async def _delete_files(databox: ServiceClient, app: str, cleanup: dict[str, Any]) -> None:
+async def _delete_files(databox: ServiceClient, app: str, cleanup: Cleanup) -> None:
     """Published files before areas: databox recognises published files by the contents of the areas."""
-    if cleanup["published"]:
-        await databox.post(f"/internal/apps/{app}/removals", Moves(moves=cleanup["published"]).to_json())
-    for area in cleanup["areas"]:
+    if cleanup.published:
+        await databox.post(f"/internal/apps/{app}/removals", Moves(moves=cleanup.published).to_json())
+    for area in cleanup.areas:
         await databox.delete(f"/internal/apps/{app}/areas/{area}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -15,7 +15,7 @@ from libs.common.http.client import ServiceClient
 from libs.common.http.response_shapes import JsonObject, Time, response_shape
 from libs.common.identity import OWNER_USER
 from libs.common.manifests.catalog import Catalog
-from libs.common.manifests.schedule import next_start
+from libs.common.manifests.experimentpipeline import ExperimentPipeline
 from libs.common.periodic_task import for_each
 from libs.common.times import iso_time
 from services.scheduler.catalog_cache import CatalogCache
@@ -23,9 +23,9 @@ from services.scheduler.db import Connection
 from services.scheduler.db import runs as run_rows
 from services.scheduler.db import schedules as schedule_rows
 from services.scheduler.model.run import Run
-from services.scheduler.model.schedule import Schedule
+from services.scheduler.model.schedule import Schedule, ScheduleSpec
 from services.scheduler.plans.planner import new_run_id
-from services.scheduler.plans.submission import Submitter, api_without_manifest, parse_submission
+from services.scheduler.plans.submission import Submission, Submitter, api_without_manifest, parse_submission
 from services.scheduler.runs import commands, create, writer
 from services.scheduler.tasks.apply import TransitionApplier
 from services.scheduler.triggers import LoopTriggers
@@ -58,10 +58,10 @@ def schedule_to_json(schedule: Schedule) -> ScheduleJson:
     spec = schedule.spec
     return {
         "pipeline": schedule.pipeline,
-        "cron": spec["cron"],
-        "timezone": spec["timezone"],
-        "inputs": spec["inputs"],
-        "concurrencyPolicy": spec["concurrencyPolicy"],
+        "cron": spec.cron,
+        "timezone": spec.timezone,
+        "inputs": dict(spec.inputs),
+        "concurrencyPolicy": spec.concurrency_policy,
         "paused": schedule.paused,
         "next_at": None if schedule.paused else iso_time(schedule.next_at),
         "last_at": iso_time(schedule.last_at),
@@ -75,11 +75,14 @@ async def save_schedules(conn: Connection, app: str, catalog: Catalog, now: floa
     stored = {row.pipeline: row for row in await schedule_rows.list_by_app(conn, app)}
     declared = {name: pipeline.spec.schedule for name, pipeline in catalog.pipelines.items() if pipeline.spec.schedule}
     for name, schedule in declared.items():
-        spec = schedule.model_dump(mode="json", by_alias=True)
-        previous = stored.get(name, Schedule(app=app, pipeline=name, spec={}))
-        is_unchanged = all(previous.spec.get(field) == spec[field] for field in ("cron", "timezone"))
-        next_at = previous.next_at if is_unchanged else next_start(schedule.cron, schedule.timezone, now)
-        await schedule_rows.put(conn, Schedule(**{**previous.__dict__, "spec": spec, "next_at": next_at}))
+        spec = ScheduleSpec(schedule.cron, schedule.timezone, schedule.inputs, schedule.concurrency_policy)
+        previous = stored.get(name)
+        if previous is None:
+            await schedule_rows.put(conn, Schedule(app=app, pipeline=name, spec=spec, next_at=spec.next_start(now)))
+            continue
+        is_unchanged = (previous.spec.cron, previous.spec.timezone) == (spec.cron, spec.timezone)
+        next_at = previous.next_at if is_unchanged else spec.next_start(now)
+        await schedule_rows.put(conn, replace(previous, spec=spec, next_at=next_at))
     await schedule_rows.remove_schedules(conn, app, frozenset(declared))
 
 
@@ -122,18 +125,18 @@ class ScheduleStarter:
         except (Invalid, NotFound) as error:
             accepted, chain, problem = None, (), error.detail
         previous_run = await self._find_previous_run(due)
-        if previous_run is not None and due.spec["concurrencyPolicy"] == "Replace":
+        if previous_run is not None and due.spec.concurrency_policy == "Replace":
             await commands.cancel_if_open(self.db, self.applier, due.app, previous_run.id)
         async with self.db.write() as conn:
             now = await database_time(conn)
             current = await schedule_rows.get(conn, due.app, due.pipeline)
             if current is None or current.paused or current.next_at != due.next_at:
                 return
-            next_at = next_start(current.spec["cron"], current.spec["timezone"], now)
+            next_at = current.spec.next_start(now)
             columns: dict[str, Any] = {"next_at": next_at, "last_at": now, "problem": None}
             if accepted is None:
                 columns["problem"] = problem[:MAX_PROBLEM]
-            elif previous_run is not None and due.spec["concurrencyPolicy"] == "Forbid":
+            elif previous_run is not None and due.spec.concurrency_policy == "Forbid":
                 columns["problem"] = f"not started: the previous run {previous_run.id} has not ended"
             elif (await run_rows.count_queued(conn, due.app, limit := self.waiting_limit))[0] >= limit:
                 columns["problem"] = f"not started: {due.app} has reached its limit of {limit} waiting runs"
@@ -146,12 +149,12 @@ class ScheduleStarter:
             writer.log_submission(new_run.run)
         self.triggers.dispatch_relay.wake()
 
-    async def _build_submission(self, due: Schedule) -> Any:
+    async def _build_submission(self, due: Schedule) -> tuple[Submission, Sequence[ExperimentPipeline]]:
         """The submission that a caller would send, and its chain. Raises Invalid, NotFound."""
         catalog, commit = await self.catalogs.get_live(due.app)
         chain = create.resolve_chain(catalog, due.pipeline)
-        api = create.first_api_spec(catalog, due.pipeline) or api_without_manifest(chain, due.spec["inputs"])
-        body = {"inputs": due.spec["inputs"], "labels": {SCHEDULE_LABEL: due.pipeline}}
+        api = create.first_api_spec(catalog, due.pipeline) or api_without_manifest(chain, due.spec.inputs)
+        body = {"inputs": due.spec.inputs, "labels": {SCHEDULE_LABEL: due.pipeline}}
         owner = Submitter(due.app, OWNER_USER, catalog.boxes)
         accepted = parse_submission(
             chain, api, body, user=owner, commit=commit, run=new_run_id(), config_maps=catalog.config_maps
@@ -174,7 +177,7 @@ async def set_paused(db: Database, app: str, pipeline: str, *, paused: bool) -> 
             raise NotFound(f"{pipeline} has no schedule")
         columns: Mapping[str, Any] = {"paused": paused}
         if schedule.paused and not paused:
-            next_at = next_start(schedule.spec["cron"], schedule.spec["timezone"], await database_time(conn))
+            next_at = schedule.spec.next_start(await database_time(conn))
             columns = {"paused": False, "next_at": next_at}
         await schedule_rows.update_schedule(conn, schedule, columns)
     return Schedule(**{**schedule.__dict__, **columns})

@@ -16,7 +16,7 @@ from libs.common.disk import Disk
 from libs.common.errors import Invalid, MeshError, TooManyRequests
 from services.scheduler.db import Connection, idempotency, tasks
 from services.scheduler.db import runs as run_rows
-from services.scheduler.model.callback import Callback
+from services.scheduler.model.callback import Callback, CallbackRequest
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import ReadyTask, Task
 from services.scheduler.plans.planner import build_stage_tasks
@@ -38,7 +38,7 @@ class SubmitRequest:
     path: str
     key: str | None
     body_hash: str
-    callback: dict[str, Any] | None = None
+    callback: CallbackRequest | None = None
 
     @property
     def idempotency_key(self) -> idempotency.IdempotencyKey | None:
@@ -51,7 +51,7 @@ class SubmittedRun:
 
     run: Run
     stages: list[Task]
-    callback: dict[str, Any] | None = None
+    callback: CallbackRequest | None = None
 
 
 Outcome = SubmittedRun | MeshError
@@ -193,7 +193,7 @@ async def resolve_batch(
     return outcomes, new
 
 
-def start_run(draft: Run, now: float, callback: dict[str, Any] | None = None) -> SubmittedRun:
+def start_run(draft: Run, now: float, callback: CallbackRequest | None = None) -> SubmittedRun:
     """The run with its creation time, deadline and stages."""
     run = Run(**{**draft.__dict__, "created_at": now, "deadline": now + draft.plan.timeout})
     return SubmittedRun(run, build_stage_tasks(run), callback)

@@ -9,7 +9,7 @@ from libs.common.errors import Conflict
 from libs.common.protocol.report import ReuseQuery, TaskReport
 from services.scheduler.db import stage_cache, tasks
 from services.scheduler.model.reason import Reason
-from services.scheduler.model.task import ReusedAttempt, Task
+from services.scheduler.model.task import Task
 from services.scheduler.tasks import transitions
 from services.scheduler.tasks.apply import AppliedTransition, TransitionApplier, lock_task
 
@@ -51,13 +51,12 @@ async def complete_from_cache(db: Database, applier: TransitionApplier, task_id:
         entry = await stage_cache.find_entry(conn, task.app, query.cache_key)
         if run is None or entry is None:
             return False
-        source = ReusedAttempt(entry["run"], entry["stage"], entry["token"], entry["user"])
-        await stage_cache.add_use(conn, entry["run"], run.id)
+        await stage_cache.add_use(conn, entry.attempt.run, run.id)
         await tasks.end_attempt(conn, task, "succeeded", None, None, now)
         columns = transitions.stage_after_report(
-            run, task, transitions.AttemptResult("succeeded", None, entry["outputs"]), now
+            run, task, transitions.AttemptResult("succeeded", None, entry.outputs), now
         )
-        result = replace(columns["result"], reused=source)
+        result = replace(columns["result"], reused=entry.attempt)
         applied = await applier.apply_transition(conn, run, task, {**columns, "result": result}, now)
     applier.publish_changes(task, run, applied)
     return True

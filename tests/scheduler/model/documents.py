@@ -116,7 +116,7 @@ DOCUMENTS: dict[str, Callable[[], Any]] = {
     "plan_prediction": lambda: prediction_plan().to_json(),
     "instance_with_model": lambda: instances(MANIFESTS)["digits"].spec.to_json(),
     "instance_with_values": lambda: instances(manifests(BOTH))["echo"].spec.to_json(),
-    "callback": lambda: callback_request.parse_callback(CALLBACK),
+    "callback": lambda: callback_request.parse_callback(CALLBACK).to_json(),
     "result": lambda: after_report(outcome="succeeded", outputs=OUTPUTS, usage={"duration": 1.5})["result"].to_json(),
     "result_of_failure": lambda: failed_attempt()["result"].to_json(),
     "reason_of_stage": lambda: failed_attempt()["reason"].to_json(),

@@ -65,10 +65,10 @@ def test_callers_without_a_name_share_no_secret() -> None:
 
 
 def test_events_may_be_written_with_their_family() -> None:
-    assert callback_request.parse_callback({"url": URL, "events": ["run.failed", "started"]})["events"] == [
+    assert callback_request.parse_callback({"url": URL, "events": ["run.failed", "started"]}).events == (
         "failed",
         "started",
-    ]
+    )
 
 
 SPELLINGS = ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "localhost", "[::ffff:127.0.0.1]"]

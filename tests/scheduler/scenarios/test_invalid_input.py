@@ -9,7 +9,7 @@ import pytest
 
 from libs.common.db import Database
 from services.scheduler.db import apps, autoscaling, schedules
-from services.scheduler.model.schedule import Schedule
+from services.scheduler.model.schedule import Schedule, ScheduleSpec
 from tests.scheduler.conftest import OWNER, SHORT_LEASE_S, Mesh, healthy_status
 from tests.scheduler.manifests import catalog_json
 from tests.scheduler.scenarios.test_runs import BODY, go_live
@@ -156,7 +156,9 @@ async def test_a_schedule_that_cannot_be_started_holds_up_neither_the_next_nor_a
     good = {"cron": "* * * * *", "timezone": "UTC", "concurrencyPolicy": "Allow", "inputs": {"raw": "in/a.csv"}}
     async with other.write() as conn:
         for pipeline, spec in (("aaa", {}), ("train", good)):
-            await schedules.put(conn, Schedule(app="leaf", pipeline=pipeline, spec=spec, next_at=1.0))
+            await schedules.put(
+                conn, Schedule(app="leaf", pipeline=pipeline, spec=ScheduleSpec.from_json(spec), next_at=1.0)
+            )
     await other.close()
     lease = await mesh.claim(kind="stage")
     await mesh.until(lambda: wait_for_retry(mesh, lease["task"]))
