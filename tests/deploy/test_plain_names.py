@@ -171,7 +171,10 @@ async def read_scheduler(conn: AsyncConnection) -> None:
     assert (bounds, scale) == (ScalingBounds.from_json(BOUNDS), ScaleState(2, 1, 8.0))
     assert await autoscaling.get_total_loads(conn, 9.0) == {("leaf", "echo"): 1.5}
     assert await autoscaling.get_total_loads(conn, 9.1) == {}
-    assert await idempotency.find_key(conn, ("leaf", "alice", "train", "order-1")) == ("5ec2e7", "r_1")
+    assert await idempotency.find_key(conn, idempotency.IdempotencyKey("leaf", "alice", "train", "order-1")) == (
+        "5ec2e7",
+        "r_1",
+    )
     assert not await leader.acquire_leadership(conn, "loops", "two", 10.0)
     entry = await stage_cache.find_entry(conn, "leaf", "k_1")
     assert entry is not None

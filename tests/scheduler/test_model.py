@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from libs.common.db import Database
 from libs.common.manifests import schedule as manifest_schedule
 from services.scheduler.db import metadata, runs, tables, tasks
+from services.scheduler.db.task_rows import new_task_row
 from services.scheduler.model.reason import Reason
 from services.scheduler.model.run_plan import parse_run_plan
 from services.scheduler.model.schedule import ScheduleSpec
@@ -114,9 +115,7 @@ async def test_a_run_and_its_stages_are_stored_as_before(database_url: str) -> N
     database = Database(database_url)
     await database.create_all(metadata)
     async with database.write() as conn:
-        await runs.add(
-            conn, [replace(run, deadline=2.0)], [tasks.new_task_row(t, None) for t in build_stage_tasks(run)]
-        )
+        await runs.add(conn, [replace(run, deadline=2.0)], [new_task_row(t, None) for t in build_stage_tasks(run)])
         rows = (await conn.execute(select(tables.tasks.c.spec))).all()
         assert [row.spec for row in rows] == [{}, {}]
         assert (await conn.execute(select(tables.runs.c.plan))).scalar_one() == orjson.loads(

@@ -119,9 +119,7 @@ def build_instance_spec(name: str, component: MLComponent, config_maps: ConfigMa
     An optional field (`env_from`) is left out where it is empty: adding it would restart existing instances.
     """
     spec, service = component.spec, component.spec.ml_service
-    sources = list_env_sources(spec.env_from, config_maps)
-    optional: dict[str, Any] = {"env_from": sources} if sources else {}
-    return StoredInstanceSpec(
+    instance_spec = StoredInstanceSpec(
         component=name,
         image=spec.image.existing_image_name,
         inference=service.inference,
@@ -142,8 +140,9 @@ def build_instance_spec(name: str, component: MLComponent, config_maps: ConfigMa
         read_only_root=spec.security.read_only_root,
         egress=spec.security.egress,
         image_credentials=spec.image.credentials,
-        **optional,
     )
+    env_from = list_env_sources(spec.env_from, config_maps)
+    return instance_spec.model_copy(update={"env_from": env_from}) if env_from else instance_spec
 
 
 def model_location(box: str | None, path: str | None) -> Location | None:

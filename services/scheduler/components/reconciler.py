@@ -10,7 +10,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from libs.common.db import Database, database_time
 from libs.common.http.client import ServiceClient, ServiceClients
@@ -248,17 +247,15 @@ async def _apply_verdict(conn: Connection, instance_set: InstanceSet, rollout: R
     warnings = [rollout_verdict.instance_warning(task) for task in new_tasks if task.is_healthy and task.detail]
     rollout_columns = {"status": "live", "steps": steps, "warnings": warnings, "reported": False}
     await rollout_rows.update_rollout(conn, rollout.deployment, rollout_columns)
-    app_columns: dict[str, Any] = {
-        "deployment": rollout.deployment,
-        "commit": rollout.commit,
-        "catalog": rollout.catalog,
-    }
-    await apps.put(conn, app.name, app_columns)
+    live = {"deployment": rollout.deployment, "commit": rollout.commit, "catalog": rollout.catalog}
+    await apps.put(conn, app.name, live)
     scaling = autoscaler.scaling_for_revision(Catalog.from_json(rollout.catalog), instance_set.scales)
     await autoscaling.replace_app_scales(conn, app.name, scaling)
     await schedules.save_schedules(conn, app.name, Catalog.from_json(rollout.catalog), now)
     instance_set = InstanceSet(
-        replace(app, **app_columns), {name: scale for name, (_, scale) in scaling.items()}, instance_set.tasks
+        replace(app, deployment=rollout.deployment, commit=rollout.commit, catalog=rollout.catalog),
+        {name: scale for name, (_, scale) in scaling.items()},
+        instance_set.tasks,
     )
     await _stop_unwanted(conn, instance_set, now)
     return instance_set

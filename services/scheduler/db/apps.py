@@ -29,7 +29,7 @@ async def list_names(conn: AsyncConnection) -> list[str]:
     return list((await conn.execute(select(apps.c.name))).scalars())
 
 
-async def list_platform_apps(conn: AsyncConnection) -> list[tuple[str, dict[str, Any] | None]]:
+async def list_platform_apps(conn: AsyncConnection) -> list[tuple[str, Mapping[str, Any] | None]]:
     """Every app with its PlatformApp manifest; None when the app has none."""
     return [(row.name, row.app) for row in await conn.execute(select(apps.c.name, apps.c.catalog["app"].label("app")))]
 

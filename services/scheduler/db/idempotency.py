@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from sqlalchemy import and_, delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,31 +15,42 @@ IDEMPOTENCY_TTL_S = 24 * 3600.0
 """How long a repeated submission with the same Idempotency-Key returns the first run."""
 
 
-IdempotencyKey = tuple[str, str, str, str]
-"""App, user, path and Idempotency-Key."""
+class IdempotencyKey(NamedTuple):
+    """An Idempotency-Key belongs to one user and one path."""
+
+    app: str
+    user: str
+    path: str
+    key: str
+
+
+class KeyedRequest(NamedTuple):
+    """A submission with a key, and the run that it starts if it is the first one."""
+
+    key: IdempotencyKey
+    body_hash: str
+    run: str
+
+
 KEY_COLUMNS = tuple_(idempotency_keys.c.app, idempotency_keys.c.user, idempotency_keys.c.path, idempotency_keys.c.key)
 
 
-async def insert_keys(
-    conn: AsyncConnection, requests: Sequence[Mapping[str, Any]], now: float
-) -> dict[IdempotencyKey, str]:
+async def insert_keys(conn: AsyncConnection, requests: Sequence[KeyedRequest], now: float) -> dict[IdempotencyKey, str]:
     """Insert the keys of requests; returns the run of each key that was free or expired."""
     if not requests:
         return {}
-    ordered = sorted(requests, key=_row_key)  # all transactions lock keys in the same order
-    expired = and_(
-        KEY_COLUMNS.in_([_row_key(row) for row in ordered]), idempotency_keys.c.created_at <= now - IDEMPOTENCY_TTL_S
-    )
+    ordered = sorted(requests, key=lambda request: request.key)  # all transactions lock keys in the same order
+    first_requests = {request.key: request for request in reversed(ordered)}
+    expired = and_(KEY_COLUMNS.in_(list(first_requests)), idempotency_keys.c.created_at <= now - IDEMPOTENCY_TTL_S)
     await conn.execute(delete(idempotency_keys).where(expired))
     statement = upsert(conn, idempotency_keys).values(
-        [dict(row) for row in {_row_key(row): row for row in reversed(ordered)}.values()]
+        [
+            {**key._asdict(), "body_hash": request.body_hash, "run": request.run, "created_at": now}
+            for key, request in first_requests.items()
+        ]
     )
     inserted = await conn.execute(statement.on_conflict_do_nothing().returning(idempotency_keys))
-    return {(row.app, row.user, row.path, row.key): row.run for row in inserted}
-
-
-def _row_key(row: Mapping[str, Any]) -> IdempotencyKey:
-    return row["app"], row["user"], row["path"], row["key"]
+    return {IdempotencyKey(row.app, row.user, row.path, row.key): row.run for row in inserted}
 
 
 async def find_key(conn: AsyncConnection, key: IdempotencyKey) -> tuple[str, str] | None:

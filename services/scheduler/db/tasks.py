@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import CursorResult, RowMapping, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import CursorResult, bindparam, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import DatabaseNow, insert_many
-from libs.common.protocol.heartbeat import InstanceEndpoint
 from services.scheduler.db import due_work
 from services.scheduler.db.tables import attempts, tasks
 from services.scheduler.db.task_owner_cache import TaskOwner, TaskOwnerCache
+from services.scheduler.db.task_rows import task_from_row, task_to_row
 from services.scheduler.model.reason import Reason
-from services.scheduler.model.task import OPEN_STATES, AttemptRef, StoredInstanceSpec, Task, TaskResult, TaskState
+from services.scheduler.model.task import OPEN_STATES, AttemptRef, Task, TaskState
 
 PUBLIC_COLUMNS = [
     tasks.c[name]
@@ -27,20 +27,6 @@ PUBLIC_COLUMNS = [
 """Columns of a stage that the API shows."""
 UPLOAD_LINK_TTL_S = 2 * 3600.0
 """After this time no upload link of an attempt is valid any more."""
-NEW_TASK_COLUMNS = (
-    "id",
-    "kind",
-    "app",
-    "run",
-    "name",
-    "replica",
-    "resource_class",
-    "priority",
-    "state",
-    "spec",
-    "created_at",
-)
-"""Columns that a new stage has a value for."""
 STATE_COLUMNS = [column for column in tasks.c if column.name not in ("spec", "openapi", "endpoint")]
 """Columns without the large ones that describe an instance."""
 
@@ -89,44 +75,14 @@ END_ATTEMPT = update(attempts).where(
 )
 
 
-def _task_from_row(row: RowMapping | Mapping[str, Any]) -> Task:
-    values: dict[str, Any] = {**row}
-    for name, parse in PARSERS.items():
-        if values.get(name) is not None:
-            values[name] = parse(values[name])
-    return Task(**values)
-
-
-PARSERS: Mapping[str, Callable[[Any], object]] = {
-    "reason": Reason.from_json,
-    "spec": lambda document: StoredInstanceSpec.model_validate(document) if document else None,
-    "endpoint": InstanceEndpoint.model_validate,
-    "result": TaskResult.from_json,
-}
-"""Of the JSON columns that are documents; `spec` of a stage is an empty one."""
-
-
-def _to_row(columns: Mapping[str, Any]) -> dict[str, Any]:
-    row = {name: value.to_json() if isinstance(value, DOCUMENTS) else value for name, value in columns.items()}
-    return {**row, "spec": row["spec"] or {}} if "spec" in row else row
-
-
-DOCUMENTS = (Reason, StoredInstanceSpec, InstanceEndpoint, TaskResult)
-
-
-def new_task_row(stage: Task, dispatched_at: float | None) -> dict[str, Any]:
-    """The row of a new stage, without columns that have no value yet."""
-    return {**{name: stage.__dict__[name] for name in NEW_TASK_COLUMNS}, "spec": {}, "dispatched_at": dispatched_at}
-
-
 async def add(conn: AsyncConnection, new_tasks: Iterable[Task]) -> None:
-    await insert_many(conn, (tasks, [_to_row(task.__dict__) for task in new_tasks]))
+    await insert_many(conn, (tasks, [task_to_row(task.__dict__) for task in new_tasks]))
 
 
 async def get(conn: AsyncConnection, task: str, *, lock: bool = True) -> Task | None:
     """The task; `lock` keeps its row locked until the transaction ends."""
     row = (await conn.execute(SELECT_LOCKED if lock else SELECT, {"task_id": task})).mappings().first()
-    return _task_from_row(row) if row else None
+    return task_from_row(row) if row else None
 
 
 async def get_with_time(conn: AsyncConnection, task: str) -> tuple[Task | None, float]:
@@ -135,7 +91,7 @@ async def get_with_time(conn: AsyncConnection, task: str) -> tuple[Task | None, 
     if row is None:
         return None, 0.0
     *values, database_time = row
-    return _task_from_row(dict(zip(tasks.c.keys(), values, strict=True))), database_time
+    return task_from_row(dict(zip(tasks.c.keys(), values, strict=True))), database_time
 
 
 async def list_by_run(conn: AsyncConnection, run: str) -> list[Task]:
@@ -172,20 +128,20 @@ async def list_by_runs(conn: AsyncConnection, run_ids: Iterable[str]) -> dict[st
 
 def _tasks_from_result(result: CursorResult[Any]) -> list[Task]:
     names = tuple(result.keys())
-    return [_task_from_row(dict(zip(names, row, strict=True))) for row in result]
+    return [task_from_row(dict(zip(names, row, strict=True))) for row in result]
 
 
 async def list_instances(conn: AsyncConnection, app: str) -> list[Task]:
     """The app's open instances."""
     query = select(tasks).where(tasks.c.app == app, tasks.c.kind == "instance", tasks.c.state.in_(OPEN_STATES))
     return [
-        _task_from_row(row) for row in (await conn.execute(query.order_by(tasks.c.created_at, tasks.c.id))).mappings()
+        task_from_row(row) for row in (await conn.execute(query.order_by(tasks.c.created_at, tasks.c.id))).mappings()
     ]
 
 
 async def update_task(conn: AsyncConnection, task: str, columns: Mapping[str, Any]) -> None:
     if columns:
-        await conn.execute(UPDATE, {"task_id": task, **_to_row(columns)})
+        await conn.execute(UPDATE, {"task_id": task, **task_to_row(columns)})
 
 
 async def claim_task(conn: AsyncConnection, task: str, worker: str, now: float, lease: float) -> Task | None:
@@ -194,7 +150,7 @@ async def claim_task(conn: AsyncConnection, task: str, worker: str, now: float, 
     row = (await conn.execute(CLAIM, params)).mappings().first()
     if row is None:
         return None
-    claimed = _task_from_row(row)
+    claimed = task_from_row(row)
     TaskOwnerCache.for_connection(conn).put(task, (claimed.app, claimed.run))
     attempt = {"task": task, "token": claimed.token, "attempt": claimed.attempt, "worker": worker, "started_at": now}
     await conn.execute(insert(attempts), [attempt])
@@ -206,7 +162,7 @@ async def end_attempt(
 ) -> None:
     sweep_at = now + UPLOAD_LINK_TTL_S if task.run and outcome != "succeeded" else None
     columns = {"outcome": outcome, "reason": reason, "usage": usage, "finished_at": now, "sweep_at": sweep_at}
-    columns = _to_row(columns)
+    columns = task_to_row(columns)
     await conn.execute(END_ATTEMPT, {"task_id": task.id, "lease_token": task.token, **columns})
 
 
@@ -221,11 +177,14 @@ async def mark_attempt_swept(conn: AsyncConnection, attempt: AttemptRef) -> None
     await conn.execute(END_ATTEMPT, {"task_id": attempt.task, "lease_token": attempt.token, "sweep_at": None})
 
 
-async def list_attempts(conn: AsyncConnection, task_ids: Iterable[str]) -> list[dict[str, Any]]:
+async def list_attempts(conn: AsyncConnection, task_ids: Iterable[str]) -> list[tuple[str, int]]:
+    """Task and number of each attempt, oldest first."""
     query = (
-        select(attempts).where(attempts.c.task.in_(list(task_ids))).order_by(attempts.c.started_at, attempts.c.token)
+        select(attempts.c.task, attempts.c.attempt)
+        .where(attempts.c.task.in_(list(task_ids)))
+        .order_by(attempts.c.started_at, attempts.c.token)
     )
-    return [dict(row) for row in (await conn.execute(query)).mappings()]
+    return [(row.task, row.attempt) for row in await conn.execute(query)]
 
 
 async def renew_leases(conn: AsyncConnection, leased_tasks: Sequence[Task], until: float) -> None:
@@ -239,35 +198,35 @@ async def update_from_heartbeat(conn: AsyncConnection, updates: Iterable[tuple[T
     for _, group in groupby(updates, key=lambda item: item[1].keys()):
         await conn.execute(
             UPDATE_LEASED,
-            [{"task_id": task.id, "lease_token": task.token, **_to_row(columns)} for task, columns in group],
+            [{"task_id": task.id, "lease_token": task.token, **task_to_row(columns)} for task, columns in group],
         )
 
 
 async def list_claimed_by(conn: AsyncConnection, worker: str) -> list[Task]:
     """The worker's claimed tasks, without the large columns `spec` and `openapi`: each heartbeat reads them."""
-    return [_task_from_row(row) for row in (await conn.execute(SELECT_CLAIMED_BY, {"worker_name": worker})).mappings()]
+    return [task_from_row(row) for row in (await conn.execute(SELECT_CLAIMED_BY, {"worker_name": worker})).mappings()]
 
 
 async def list_stopping(conn: AsyncConnection, worker: str) -> list[Task]:
     """The worker's claimed tasks with a stop request, due now or later."""
-    return [_task_from_row(row) for row in (await conn.execute(SELECT_STOPPING, {"worker_name": worker})).mappings()]
+    return [task_from_row(row) for row in (await conn.execute(SELECT_STOPPING, {"worker_name": worker})).mappings()]
 
 
 async def list_expired(conn: AsyncConnection, now: float) -> list[Task]:
     """Claimed tasks whose lease has expired."""
     query = select(tasks).where(due_work.lease_expired(now))
-    return [_task_from_row(row) for row in (await conn.execute(query)).mappings()]
+    return [task_from_row(row) for row in (await conn.execute(query)).mappings()]
 
 
 async def list_by_state(conn: AsyncConnection, kind: str, state: str) -> list[Task]:
     query = select(tasks).where(tasks.c.kind == kind, tasks.c.state == state)
-    return [_task_from_row(row) for row in (await conn.execute(query)).mappings()]
+    return [task_from_row(row) for row in (await conn.execute(query)).mappings()]
 
 
 async def list_backoff_over(conn: AsyncConnection, now: float) -> list[Task]:
     """Waiting tasks whose back-off is over."""
     query = select(tasks).where(due_work.backoff_over(now))
-    return [_task_from_row(row) for row in (await conn.execute(query)).mappings()]
+    return [task_from_row(row) for row in (await conn.execute(query)).mappings()]
 
 
 async def find_newest_started(conn: AsyncConnection, app: str, component: str) -> Task | None:
@@ -276,4 +235,4 @@ async def find_newest_started(conn: AsyncConnection, app: str, component: str) -
         tasks.c.app == app, tasks.c.kind == "instance", tasks.c.name == component, tasks.c.attempt > 0
     )
     row = (await conn.execute(query.order_by(tasks.c.created_at.desc()).limit(1))).mappings().first()
-    return _task_from_row(row) if row else None
+    return task_from_row(row) if row else None

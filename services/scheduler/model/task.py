@@ -124,7 +124,7 @@ class Task:
     detail: str | None = None
     progress: list[float] | None = None
     endpoint: InstanceEndpoint | None = None
-    openapi: dict[str, Any] | None = None
+    openapi: dict[str, object] | None = None
     log_tail: list[str] | None = None
     result: TaskResult | None = None
     started_at: float | None = None

@@ -22,7 +22,7 @@ class Cleanup:
         return cls(tuple(document["areas"]), tuple(Move.model_validate(move) for move in document["published"]))
 
     def to_json(self) -> dict[str, Any]:
-        return {"areas": self.areas, "published": [move.to_json() for move in self.published]}
+        return {"areas": list(self.areas), "published": [move.to_json() for move in self.published]}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from libs.common.identity import OWNER_USER
 from libs.common.locations import Location
@@ -179,19 +178,6 @@ def find_output_location(run: Run, task: Task, variable: str) -> Location:
     return attempt_output(run.id, task.name, task.token, variable)
 
 
-COPIED_STAGE_FIELDS = (
-    "image",
-    "entry_point",
-    "env",
-    "secrets",
-    "resources",
-    "read_only_root",
-    "egress",
-    "image_credentials",
-    "timeout",
-)
-
-
 def build_stage_spec(run: Run, task: Task, siblings: Mapping[str, Task]) -> StageSpec:
     """The stage spec of a lease. `siblings`: the run's tasks by stage name, with those that produced the inputs."""
     producers, stage = run.plan.producers, run.get_stage(task)
@@ -206,22 +192,25 @@ def build_stage_spec(run: Run, task: Task, siblings: Mapping[str, Task]) -> Stag
         StageOutput(name=variable, target=attempt_output(run.id, task.name, task.token, variable))
         for variable in stage.outputs
     ]
-    return StageSpec(
+    spec = StageSpec(
         run=run.id,
         pipeline=run.pipeline,
         stage=task.name,
-        **_container_fields(stage),
+        image=stage.image,
+        entry_point=stage.entry_point,
+        env=stage.env,
+        secrets=stage.secrets,
+        resources=stage.resources,
+        read_only_root=stage.read_only_root,
+        egress=stage.egress,
+        image_credentials=stage.image_credentials,
+        timeout=stage.timeout,
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         log=log_name(run.id, task.name, task.attempt),
         cache=run.plan.cache if stage.cache else "off",
     )
-
-
-def _container_fields(stage: StagePlan) -> dict[str, Any]:
-    """The fields of a plan's stage that its specification has, too; without `env_from` where it is not used."""
-    values = {name: getattr(stage, name) for name in COPIED_STAGE_FIELDS}
-    return {**values, "env_from": stage.env_from} if stage.env_from else values
+    return spec.model_copy(update={"env_from": stage.env_from}) if stage.env_from else spec
 
 
 def _stage_input(variable: str, source: InputSource) -> StageInput:

@@ -78,8 +78,8 @@ async def log_size(databox: ServiceClient, app: str, name: str) -> int:
 async def list_attempts(db: Database, run: Run, stage: str | None) -> list[TaskAttempt]:
     async with db.read() as conn:
         stages = {task.id: task for task in await tasks.list_by_run(conn, run.id) if stage in (None, task.name)}
-        rows = await tasks.list_attempts(conn, stages)
-    return visible_attempts([(stages[row["task"]], row["attempt"]) for row in rows])
+        attempts = await tasks.list_attempts(conn, stages)
+    return visible_attempts([(stages[task], number) for task, number in attempts])
 
 
 def visible_attempts(attempts: Iterable[TaskAttempt]) -> list[TaskAttempt]:

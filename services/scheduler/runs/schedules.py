@@ -133,7 +133,7 @@ class ScheduleStarter:
             if current is None or current.paused or current.next_at != due.next_at:
                 return
             next_at = current.spec.next_start(now)
-            columns: dict[str, Any] = {"next_at": next_at, "last_at": now, "problem": None}
+            columns: dict[str, object] = {"next_at": next_at, "last_at": now, "problem": None}
             if accepted is None:
                 columns["problem"] = problem[:MAX_PROBLEM]
             elif previous_run is not None and due.spec.concurrency_policy == "Forbid":

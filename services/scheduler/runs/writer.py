@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Any
 
 from libs.common import log
 from libs.common.db import Database
@@ -16,6 +15,7 @@ from libs.common.disk import Disk
 from libs.common.errors import Invalid, MeshError, TooManyRequests
 from services.scheduler.db import Connection, idempotency, tasks
 from services.scheduler.db import runs as run_rows
+from services.scheduler.db.task_rows import new_task_row
 from services.scheduler.model.callback import Callback, CallbackRequest
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import ReadyTask, Task
@@ -42,7 +42,9 @@ class SubmitRequest:
 
     @property
     def idempotency_key(self) -> idempotency.IdempotencyKey | None:
-        return None if self.key is None else (self.run.app, self.run.user, self.path, self.key)
+        if self.key is None:
+            return None
+        return idempotency.IdempotencyKey(self.run.app, self.run.user, self.path, self.key)
 
 
 @dataclass(frozen=True)
@@ -172,9 +174,12 @@ async def resolve_batch(
 
     `remaining`: quota by app, which this decrements, out of `limit`.
     """
-    new_keys = await idempotency.insert_keys(
-        conn, [_key_row(request, now) for request in requests if request.key is not None], now
-    )
+    keyed_requests = [
+        idempotency.KeyedRequest(key, request.body_hash, request.run.id)
+        for request in requests
+        if (key := request.idempotency_key) is not None
+    ]
+    new_keys = await idempotency.insert_keys(conn, keyed_requests, now)
     outcomes: list[Outcome] = []
     new: list[SubmittedRun] = []
     for request in requests:
@@ -208,15 +213,10 @@ async def insert_runs(
     conn: Connection, new: Sequence[SubmittedRun], dispatched: Mapping[str, float] = MappingProxyType({})
 ) -> None:
     """Insert new runs with their tasks and callbacks. `dispatched`: time of dispatch by task."""
-    stages = [tasks.new_task_row(task, dispatched.get(task.id)) for submitted in new for task in submitted.stages]
+    stages = [new_task_row(task, dispatched.get(task.id)) for submitted in new for task in submitted.stages]
     with_callback = [(submitted.run, submitted.callback) for submitted in new if submitted.callback is not None]
     callbacks = [Callback(run=run.id, app=run.app, user=run.user, spec=spec) for run, spec in with_callback]
     await run_rows.add(conn, [submitted.run for submitted in new], stages, callbacks)
-
-
-def _key_row(request: SubmitRequest, now: float) -> dict[str, Any]:
-    key = {"app": request.run.app, "user": request.run.user, "path": request.path, "key": request.key}
-    return {**key, "body_hash": request.body_hash, "run": request.run.id, "created_at": now}
 
 
 async def _find_existing(conn: Connection, request: SubmitRequest, new: Sequence[SubmittedRun]) -> Outcome:

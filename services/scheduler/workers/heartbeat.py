@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from libs.common.db import Database, database_time
 from libs.common.log import get
@@ -14,6 +13,7 @@ from services.scheduler.components import reconciler
 from services.scheduler.db import Connection, runs, tasks, workers
 from services.scheduler.model.task import Task
 from services.scheduler.tasks.apply import TransitionApplier
+from services.scheduler.tasks.transitions import ColumnUpdates
 
 MAX_POLL_S = 30.0
 STOP_CHECK_S = 0.5
@@ -94,9 +94,9 @@ async def _update_routes(conn: Connection, app: str) -> bool:
         return False
 
 
-def changed_columns(task: Task, status: TaskStatus) -> dict[str, Any]:
+def changed_columns(task: Task, status: TaskStatus) -> ColumnUpdates:
     """The columns of a task that differ from its reported status."""
-    reported: dict[str, Any] = {
+    reported: ColumnUpdates = {
         "phase": status.state,
         "detail": (status.detail or "").replace("\0", "\ufffd")[:1000] or None,
         "progress": list(status.progress) if status.progress else None,
