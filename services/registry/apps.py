@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -46,7 +46,7 @@ class App:
         spec = manifest.spec
         return cls(manifest.namespace, spec.title, spec.description, spec.module_kind, spec.owners)
 
-    def declared_fields(self) -> dict[str, Any]:
+    def declared_fields(self) -> dict[str, object]:
         """The columns that a PlatformApp manifest sets."""
         return {
             "title": self.title,
@@ -82,7 +82,7 @@ class Repository:
             app, name, spec.url, spec.branch, spec.path, spec.credentials, spec.poll_interval, spec.webhook.secret
         )  # fmt: skip
 
-    def declared_fields(self) -> dict[str, Any]:
+    def declared_fields(self) -> dict[str, object]:
         """The columns that a Repository manifest sets."""
         names = ("name", "url", "branch", "path", "credentials", "poll_interval", "webhook_secret")
         return {name: getattr(self, name) for name in names}

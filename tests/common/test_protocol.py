@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from libs.common.protocol.access import AccessFeed
+from libs.common.protocol.app_status import AppStatus
 from libs.common.protocol.box import BoxDeclaration, BoxList
 from libs.common.protocol.claim import ClaimRequest, ClaimResponse
 from libs.common.protocol.credential import SecretsQuery, SecretValues, TokenQuery, TokenStatus
@@ -27,6 +28,7 @@ GOLDEN = Path(__file__).parent / "protocol" / "golden"
 CLASSES: dict[str, type[Message]] = {
     "access_feed": AccessFeed,
     "app_routes": AppRoutes,
+    "app_status": AppStatus,
     "box_declaration": BoxDeclaration,
     "box_list": BoxList,
     "claim_request": ClaimRequest,

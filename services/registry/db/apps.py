@@ -65,7 +65,7 @@ async def list_poll_errors(conn: AsyncConnection) -> dict[str, str]:
 
 async def put_repository(conn: AsyncConnection, repository: Repository) -> None:
     """Insert or replace; forgets the head of the previous repository."""
-    values: dict[str, Any] = {
+    values: dict[str, object] = {
         **repository.declared_fields(),
         "encrypted_webhook_secret": repository.encrypted_webhook_secret,
         "head": None,

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import RowMapping, Update, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.manifests.catalog import Catalog
+from libs.common.manifests.catalog import Catalog, CatalogJson
 from services.registry.db.ids import new_id
 from services.registry.db.tables import deployments, revisions, steps
 from services.registry.deployments.push_decision import PushContext
@@ -21,8 +21,9 @@ COLUMNS = [column for column in deployments.c if column.name not in ("reported_w
 async def add(
     conn: AsyncConnection, app: str, trigger: str, now: float, pinned_commit: str | None = None
 ) -> Deployment:
-    values: dict[str, Any] = {
-        "id": new_id(),
+    identity = new_id()
+    values: dict[str, object] = {
+        "id": identity,
         "app": app,
         "trigger": trigger,
         "status": "pending",
@@ -30,9 +31,9 @@ async def add(
     }
     values |= {"errors": [], "warnings": [], "reported_warnings": [], "created_at": now}
     await conn.execute(insert(deployments).values(**values))
-    deployment = await get(conn, values["id"])
+    deployment = await get(conn, identity)
     if deployment is None:
-        raise LookupError(values["id"])
+        raise LookupError(identity)
     return deployment
 
 
@@ -153,9 +154,10 @@ async def add_revision(
     return revision
 
 
-async def get_catalog(conn: AsyncConnection, revision: str) -> dict[str, Any]:
+async def get_catalog(conn: AsyncConnection, revision: str) -> CatalogJson:
     query = select(revisions.c.catalog).where(revisions.c.id == revision)
-    return dict((await conn.execute(query)).scalar_one())
+    catalog: CatalogJson = (await conn.execute(query)).scalar_one()
+    return catalog
 
 
 async def get_live_catalog(conn: AsyncConnection, app: str) -> Catalog | None:

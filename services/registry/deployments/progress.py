@@ -150,7 +150,7 @@ def log_superseded(newer: Deployment, superseded: Iterable[str]) -> None:
         log.get("registry").info("Deployment superseded", app=newer.app, deployment=deployment, by=newer.id)
 
 
-def _commit_columns(commit: Commit) -> dict[str, Any]:
+def _commit_columns(commit: Commit) -> dict[str, str]:
     return {"commit_id": commit.id, "author": commit.author, "message": commit.message}
 
 

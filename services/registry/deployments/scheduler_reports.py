@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from libs.common.db import Database, database_time
 from libs.common.errors import NotFound
 from libs.common.manifests.catalog import Catalog
 from libs.common.protocol.deployment import DeploymentReport, RolloutProblem
 from services.registry.apps import App
+from services.registry.checks.problems import DeploymentErrorJson
 from services.registry.db import Connection, apps, deployments
 from services.registry.db.deployments import SCHEDULER
 from services.registry.deployments.progress import log_event, log_failed, log_superseded
@@ -46,16 +45,27 @@ async def _change_status(conn: Connection, deployment: Deployment, report: Deplo
         return await _go_live(conn, deployment, now)
     if report.status == "starting":
         return False
-    columns: dict[str, Any] = {"status": report.status, "finished_at": now}
+    columns: dict[str, object] = {"status": report.status, "finished_at": now}
     if report.status == "failed":
         columns["errors"] = [_error_to_json(error) for error in report.errors]
     return await deployments.update_if_status(conn, deployment.id, ("starting",), **columns)
 
 
-def _error_to_json(error: RolloutProblem) -> dict[str, Any]:
+def _error_to_json(error: RolloutProblem) -> DeploymentErrorJson:
     """The position is always present; other fields only when set."""
-    position = {"message", "file", "line", "column"}
-    return error.model_dump(include=position) | error.model_dump(mode="json", exclude=position, exclude_defaults=True)
+    document: DeploymentErrorJson = {
+        "file": error.file,
+        "line": error.line,
+        "column": error.column,
+        "message": error.message,
+    }
+    if error.component is not None:
+        document["component"] = error.component
+    if error.reason is not None:
+        document["reason"] = error.reason
+    if error.log_tail:
+        document["log_tail"] = list(error.log_tail)
+    return document
 
 
 async def _go_live(conn: Connection, deployment: Deployment, now: float) -> bool:

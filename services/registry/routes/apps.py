@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired, TypeVar, cast
 
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,9 +16,12 @@ from libs.common.errors import Conflict, Invalid, MeshError
 from libs.common.http.client import ServiceClient
 from libs.common.http.documented_router import DocumentedRouter
 from libs.common.http.response_shapes import AppName, Commit, Page, Time, response_shape
-from libs.common.manifests.catalog import Catalog
+from libs.common.manifests.catalog import Catalog, CatalogJson
 from libs.common.manifests.fields import Name
 from libs.common.manifests.platformapp import RESERVED_NAMESPACES
+from libs.common.protocol.app_status import AppStatus
+from libs.common.protocol.box import BoxList
+from libs.common.protocol.message import Message
 from libs.common.storable_text import StorableText
 from libs.common.times import iso_time
 from services.registry.apps import App, RepositoryJson
@@ -27,6 +30,7 @@ from services.registry.dependencies import AppNotFound, CallerDep, Dependencies,
 from services.registry.deployments.state import Deployment, DeploymentJson, DeploymentStatus
 
 router = DocumentedRouter(prefix="/api/v1/apps", tags=["apps"])
+AnyMessage = TypeVar("AnyMessage", bound=Message)
 PEER_TIMEOUT_S = 2.0
 """A service that takes longer is shown as unavailable."""
 
@@ -187,9 +191,11 @@ async def show_app(ns: str, deps: DependenciesDep, caller: CallerDep) -> AppJson
         live, newest = await deployments.get_live(conn, ns), await deployments.list_page(conn, ns, 1)
         catalog = await deployments.get_catalog(conn, live.revision) if live and live.revision else None
     running, stored = await asyncio.gather(
-        _get_or_unavailable(deps.peers.scheduler, f"/internal/apps/{ns}"),
-        _get_or_unavailable(deps.peers.databox, f"/internal/apps/{ns}/boxes"),
+        _get_or_unavailable(deps.peers.scheduler, f"/internal/apps/{ns}", AppStatus),
+        _get_or_unavailable(deps.peers.databox, f"/internal/apps/{ns}/boxes", BoxList),
     )
+    components = running.components if isinstance(running, AppStatus) else ()
+    boxes = stored.items if isinstance(stored, BoxList) else ()
     return {
         "name": app.name,
         "title": app.title,
@@ -201,21 +207,23 @@ async def show_app(ns: str, deps: DependenciesDep, caller: CallerDep) -> AppJson
         "apis": _list_apis(deps, ns, catalog),
         "live": live.to_json() if live else None,
         "newest": newest[0].to_json() if newest else None,
-        "components": running.get("components", []),
-        "boxes": stored.get("items", []),
-        "unavailable": [part["unavailable"] for part in (running, stored) if "unavailable" in part],
+        "components": [cast(ComponentJson, component) for component in components],
+        "boxes": [cast(BoxJson, box.to_json()) for box in boxes],
+        "unavailable": [part for part in (running, stored) if not isinstance(part, Message)],
     }
 
 
-async def _get_or_unavailable(peer: ServiceClient, path: str) -> dict[str, Any]:
-    """The response, or an `unavailable` entry: a failing service must not fail the page."""
+async def _get_or_unavailable(
+    peer: ServiceClient, path: str, response: type[AnyMessage]
+) -> AnyMessage | UnavailableServiceJson:
+    """The response, or why there is none: a failing service must not fail the page."""
     try:
-        return dict(await peer.get(path, timeout=PEER_TIMEOUT_S) or {})
+        return response.model_validate(await peer.get(path, timeout=PEER_TIMEOUT_S) or {})
     except MeshError as error:
-        return {"unavailable": {"service": peer.name, "detail": error.detail}}
+        return {"service": peer.name, "detail": error.detail}
 
 
-def _list_apis(deps: Dependencies, ns: str, catalog: dict[str, Any] | None) -> list[ApiJson]:
+def _list_apis(deps: Dependencies, ns: str, catalog: CatalogJson | None) -> list[ApiJson]:
     """The published APIs with their URLs."""
     if catalog is None:
         return []

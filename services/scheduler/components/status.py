@@ -8,9 +8,9 @@ from typing import cast
 from libs.common.component_status import ComponentJson, ComponentStatus, InstanceJson
 from libs.common.db import Database
 from libs.common.errors import NotFound
-from libs.common.http.response_shapes import JsonObject, ReasonJson
+from libs.common.http.response_shapes import ReasonJson
 from libs.common.manifests.catalog import Catalog
-from libs.common.protocol.route_table import AppRoutes
+from libs.common.protocol.route_table import Api
 from libs.common.times import iso_time
 from services.scheduler.components import route_table
 from services.scheduler.db import apps, autoscaling, rollouts, tasks
@@ -42,10 +42,10 @@ async def get_component(db: Database, app: str, name: str) -> ComponentJson:
     return components[name]
 
 
-def list_apis(app: App | None) -> list[JsonObject]:
+def list_apis(app: App | None) -> tuple[Api, ...]:
     if app is None or app.catalog is None:
-        return []
-    return list(AppRoutes(apis=route_table.list_published_apis(Catalog.from_json(app.catalog))).to_json()["apis"])
+        return ()
+    return route_table.list_published_apis(Catalog.from_json(app.catalog))
 
 
 def component_to_json(name: str, tasks: Sequence[Task], *, asleep: bool = False) -> ComponentJson:
