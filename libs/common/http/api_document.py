@@ -13,6 +13,8 @@ from libs.common.http.response_shapes import Problem
 
 Document = dict[str, Any]
 """A JSON document: OpenAPI, or a part of it."""
+Responses = dict[int | str, Document]
+"""The responses of a route as FastAPI takes them, by status."""
 OPENAPI_VERSION = "3.1.0"
 SCHEMA_PREFIX = "#/components/schemas/"
 METHODS = ("get", "head", "post", "put", "patch", "delete")
@@ -40,12 +42,12 @@ def describe_body(media_type: str, description: str, example: Any = None, schema
     return {"description": description, "required": True, "content": {media_type: media}}
 
 
-def describe_text(description: str) -> dict[int | str, Document]:
+def describe_text(description: str) -> Responses:
     """The responses of a function that streams plain text."""
     return {200: {"description": description, "content": {"text/plain": {"schema": {"type": "string"}}}}}
 
 
-def describe_events(description: str) -> dict[int | str, Document]:
+def describe_events(description: str) -> Responses:
     """The responses of a function that streams server-sent events."""
     return {200: {"description": description, "content": {"text/event-stream": {"schema": EVENT_SCHEMA}}}}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from email.utils import formatdate
-from typing import Any
 
 from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
@@ -18,18 +17,6 @@ from services.databox.files.uploads import ReplaceCheck, Uploads
 from services.databox.links import content_disposition
 from services.databox.store import Stat, Store
 
-FILE_CONTENT = {
-    "application/octet-stream": {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
-}
-FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The file", "content": FILE_CONTENT},
-    206: {"description": "The range that was asked for", "content": FILE_CONTENT},
-    304: {"description": "The reader has this version"},
-}
-HEAD_RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"description": response["description"]} for status, response in FILE_RESPONSES.items()
-}
-"""What `send_file` responds with to GET and to HEAD, for the OpenAPI document."""
 PEEK_BYTES = 64
 """Bytes."""
 

@@ -6,20 +6,17 @@ The path is parsed from the request's raw bytes and decoded once, so that differ
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, NotRequired
+from typing import Annotated
 
 from fastapi import Depends, Query, Request, Response
-from pydantic import Field
 from starlette.responses import JSONResponse
-from typing_extensions import TypedDict
 
 from libs.common.errors import Invalid, Malformed, NotFound, PreconditionFailed
-from libs.common.http.api_document import describe_body
 from libs.common.http.conditions import Conditions, Version
 from libs.common.http.documented_router import DocumentedRouter
 from libs.common.http.pagination import next_page_link
 from libs.common.http.problem import problem_response
-from libs.common.http.response_shapes import Page, Time, response_shape
+from libs.common.http.response_shapes import Page
 from libs.common.identity import caller_from_headers
 from libs.common.store_keys import BoxAddress, check_prefix, decode_path, parse_address
 from libs.common.times import iso_time
@@ -29,51 +26,26 @@ from services.databox.files.preconditions import FileExists, build_replace_check
 from services.databox.files.quota import ReservationRequest, file_version, link_reservation_id
 from services.databox.files.uploads import ReplaceCheck, refuse_clash
 from services.databox.routes.bodies import (
-    FILE_RESPONSES,
-    HEAD_RESPONSES,
     join_headers,
     read_body,
     read_chunks,
     send_file,
     store_body,
 )
+from services.databox.routes.file_documents import (
+    BINARY_TYPE,
+    GET_RESPONSES,
+    HEAD_RESPONSES,
+    UPLOAD_BODY,
+    UPLOAD_RESPONSES,
+    FileJson,
+    FileLinksJson,
+)
 from services.databox.store import ExpectedVersion, Stat
 
 router = DocumentedRouter(prefix="/internal/apps/{ns}/users/{user}/files", tags=["files"])
 PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
-BINARY_TYPE = "application/octet-stream"
-
-
-@response_shape
-class FileLinksJson(TypedDict):
-    """Links that need no credentials, for an hour or as long as `expires` says."""
-
-    presigned_get_url: NotRequired[Annotated[str, Field(examples=["https://mesh.example/links/WyJHRVQi"])]]
-    presigned_put_url: NotRequired[Annotated[str, Field(examples=["https://mesh.example/links/WyJQVVQi"])]]
-    """For who may write."""
-
-
-@response_shape
-class FileJson(TypedDict):
-    """A file in a box."""
-
-    name: Annotated[str, Field(examples=["2026/report.csv"])]
-    """Relative to the folder that is listed."""
-    size: int
-    """Bytes."""
-    etag: str
-    modified: Time
-
-
-UPLOAD_RESPONSES: dict[int | str, dict[str, object]] = {
-    200: {"description": "A link to upload to, as the request had no body"},
-    201: {"description": "Stored"},
-}
-UPLOAD_BODY = {
-    "requestBody": {**describe_body(BINARY_TYPE, "The file; without a body the response is a link."), "required": False}
-}
-GET_RESPONSES = {**FILE_RESPONSES, 200: {**FILE_RESPONSES[200], "description": "Links, a listing, or the file itself"}}
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,12 @@ from services.databox.dependencies import DependenciesDep
 from services.databox.files.preconditions import build_replace_check
 from services.databox.links import verify_link
 from services.databox.routes.bodies import (
-    FILE_RESPONSES,
-    HEAD_RESPONSES,
     join_headers,
     read_chunks,
     send_file,
     store_body,
 )
+from services.databox.routes.file_documents import FILE_RESPONSES, HEAD_RESPONSES
 
 router = DocumentedRouter(prefix="/links", tags=["files"])
 DESCRIPTION = "A link of `presigned_get_url` or `presigned_put_url`; the token is the only credential."

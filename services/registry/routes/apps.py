@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, NotRequired, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
-from typing_extensions import TypedDict
 
 from libs.common.component_status import ComponentJson
 from libs.common.db import database_time
 from libs.common.errors import Conflict, Invalid, MeshError
 from libs.common.http.client import ServiceClient
 from libs.common.http.documented_router import DocumentedRouter
-from libs.common.http.response_shapes import AppName, Commit, Page, Time, response_shape
+from libs.common.http.response_shapes import Page
 from libs.common.manifests.catalog import Catalog, CatalogJson
 from libs.common.manifests.fields import Name
 from libs.common.manifests.platformapp import RESERVED_NAMESPACES
@@ -24,10 +23,19 @@ from libs.common.protocol.box import BoxList
 from libs.common.protocol.message import Message
 from libs.common.storable_text import StorableText
 from libs.common.times import iso_time
-from services.registry.apps import App, RepositoryJson
+from services.registry.apps import App
 from services.registry.db import access_feed, apps, deployments
 from services.registry.dependencies import AppNotFound, CallerDep, Dependencies, DependenciesDep
-from services.registry.deployments.state import Deployment, DeploymentJson, DeploymentStatus
+from services.registry.deployments.state import Deployment
+from services.registry.routes.app_shapes import (
+    AddressJson,
+    ApiJson,
+    AppJson,
+    AppSummaryJson,
+    BoxJson,
+    DeploymentSummaryJson,
+    UnavailableServiceJson,
+)
 
 router = DocumentedRouter(prefix="/api/v1/apps", tags=["apps"])
 AnyMessage = TypeVar("AnyMessage", bound=Message)
@@ -43,87 +51,6 @@ class NewApp(BaseModel):
     name: Annotated[Name, Field(examples=["texts"])]
     title: Annotated[StorableText, Field(max_length=200, examples=["Texts"])] = ""
     description: StorableText = ""
-
-
-@response_shape
-class DeploymentSummaryJson(TypedDict):
-    """A deployment, without its steps."""
-
-    id: str
-    commit: Commit | None
-    status: DeploymentStatus
-    created_at: Time
-    live_at: Time | None
-
-
-@response_shape
-class AppSummaryJson(TypedDict):
-    """An app in the list of apps."""
-
-    name: AppName
-    title: str
-    created_at: Time
-    live: DeploymentSummaryJson | None
-    """The deployment that is live."""
-    newest: DeploymentSummaryJson | None
-    """The newest one, whatever its status."""
-    poll_error: str | None
-    """Why the repository could not be read the last time."""
-
-
-class AddressJson(TypedDict):
-    """Where a published API is called."""
-
-    target: Literal["ml", "pipeline", "files", "pipelines"]
-    url: Annotated[str, Field(examples=["https://mesh.example/texts/toxic/predict"])]
-    docs: NotRequired[str]
-
-
-@response_shape
-class ApiJson(AddressJson):
-    """A published API of an app."""
-
-    name: Annotated[str, Field(examples=["toxic"])]
-
-
-@response_shape
-class BoxJson(TypedDict):
-    """A box; its figures are bytes."""
-
-    name: Annotated[str, Field(examples=["results"])]
-    capacity: int
-    used: int
-    reserved: int
-    """For uploads under way and links that were given out."""
-    detached: bool
-    """Whether the app declares it no longer; it keeps its data."""
-
-
-@response_shape
-class UnavailableServiceJson(TypedDict):
-    """A service that did not respond, so that its part of the page is empty."""
-
-    service: str
-    detail: str
-
-
-@response_shape
-class AppJson(TypedDict):
-    """An app with all that belongs to it."""
-
-    name: AppName
-    title: str
-    description: str
-    module_kind: str
-    owners: list[str]
-    created_at: Time
-    repository: RepositoryJson | None
-    apis: list[ApiJson]
-    live: DeploymentJson | None
-    newest: DeploymentJson | None
-    components: list[ComponentJson]
-    boxes: list[BoxJson]
-    unavailable: list[UnavailableServiceJson]
 
 
 @router.get("")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Literal, NotRequired
 
 from fastapi import Header
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from libs.common.errors import Invalid
+from libs.common.http.api_document import Responses
 from libs.common.http.documented_router import DocumentedRouter
 from libs.common.http.hot_routes import OrjsonResponse, RouteRequest, post_route
 from libs.common.http.response_shapes import JsonObject, response_shape
@@ -56,9 +57,7 @@ def _parse_request(request: RouteRequest) -> tuple[Dependencies, str, str, str, 
     return get_dependencies(request), params["ns"], params["path"], user, key
 
 
-async def _respond(
-    deps: Dependencies, request: RouteRequest, submitted: SubmittedRun, extra: dict[str, Any]
-) -> Response:
+async def _respond(deps: Dependencies, request: RouteRequest, submitted: SubmittedRun, extra: JsonObject) -> Response:
     run = submitted.run
     headers = {"Location": f"/{run.app}/runs/{run.id}", "Retry-After": RETRY_AFTER_S}
     seconds = parse_prefer_wait(request.headers.get("prefer"))
@@ -111,7 +110,7 @@ class SubmittedRunJson(RunJson):
 operations = DocumentedRouter(tags=["runs"])
 """Describes the hot routes in the OpenAPI document; `RunRequest` is what `submission` validates."""
 IdempotencyKey = Annotated[str | None, Header(max_length=MAX_KEY_LENGTH, description="For callers with credentials.")]
-SUBMITTED: dict[int | str, dict[str, Any]] = {
+SUBMITTED: Responses = {
     200: {"model": SubmittedRunJson, "description": "The run, which has ended within `Prefer: wait`"},
     202: {"description": "The run, at `Location`"},
 }
