@@ -57,7 +57,8 @@ async def test_an_engine_that_goes_away_in_a_start_may_have_begun_it(
     call = getattr(kind, unanswered)
 
     async def away(*arguments: Any, **named: Any) -> Any:
-        if "t1" not in named.get("name", arguments[0].id if unanswered == "start" else ""):
+        name = arguments[0].id if unanswered == "start" else named.get("name") or ""
+        if "t1" not in name:
             return await call(*arguments, **named)  # a sandbox
         monkeypatch.undo()
         if unanswered == "create":
