@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.figures import Figure, Finding, Unmeasured, median_ms
 from libs.common.db import Database
-from services.scheduler.db import metadata, open_database, ready_queue, tasks
+from services.scheduler.db import metadata, open_database, ready_tasks, tasks
 from services.scheduler.db import runs as run_rows
 from services.scheduler.model.run import Run
 from services.scheduler.model.run_plan import RunPlan
@@ -122,7 +122,7 @@ async def page_ms(database: Database, chosen: dict[str, Any], at: float) -> floa
 async def claim_ms(database: Database) -> float:
     async def claim() -> None:
         async with database.write() as c:
-            (found,), _, _ = await ready_queue.list_next_ready(c, "w", ["cpu"], stages=True)
+            (found,), _, _ = await ready_tasks.list_next_ready(c, "w", ["cpu"], stages=True)
             await run_rows.lock_and_bump(c, found.app, found.run or "")
             await tasks.claim_task(c, found.task, "w", time.time(), 15.0)
             await tasks.update_task(c, found.task, {"state": "ready"})

@@ -13,21 +13,31 @@ from libs.common.disk import Disk
 from libs.common.http.app import ReadinessCheck, create_app
 from libs.common.http.client import open_service_clients
 from libs.common.settings import Settings, require_settings
-from services.scheduler.catalog_cache import CatalogCache
 from services.scheduler.control_loops import TIMER_INTERVAL_S, ControlLoops
 from services.scheduler.db import open_database
 from services.scheduler.dependencies import Dependencies
-from services.scheduler.notifications import Notifier
+from services.scheduler.live_catalog_cache import LiveCatalogCache
+from services.scheduler.long_poll_notifier import LongPollNotifier
+from services.scheduler.loop_triggers import LoopTriggers
 from services.scheduler.public_http_client import open_public_http
-from services.scheduler.routes import admin, apps, callbacks, components, runs, schedules, submissions, table, workers
-from services.scheduler.runs.create import RunCreator
+from services.scheduler.routes import (
+    apps,
+    callbacks,
+    components,
+    gateway,
+    runs,
+    schedules,
+    submissions,
+    worker_protocol,
+    workers_and_queues,
+)
+from services.scheduler.runs.submission_handler import SubmissionHandler
 from services.scheduler.runs.writer import RunWriter
-from services.scheduler.tasks.apply import TransitionApplier
-from services.scheduler.tasks.dispatcher import TaskDispatcher
-from services.scheduler.triggers import LoopTriggers
+from services.scheduler.tasks.ready_publisher import ReadyPublisher
+from services.scheduler.tasks.transition_applier import TransitionApplier
 
-HOT_ROUTES = (*submissions.ROUTES, *workers.ROUTES)
-ROUTE_MODULES = (table, runs, callbacks, schedules, apps, components, admin)
+HOT_ROUTES = (*submissions.ROUTES, *worker_protocol.ROUTES)
+ROUTE_MODULES = (gateway, runs, callbacks, schedules, apps, components, workers_and_queues)
 
 
 def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
@@ -67,13 +77,13 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
         stack.push_async_callback(db.close)
         public_http = await stack.enter_async_context(open_public_http(settings.callback_networks))
         triggers = LoopTriggers(timer_interval=min(TIMER_INTERVAL_S, settings.lease / 4))
-        dispatcher = TaskDispatcher(bus, triggers.dispatch_relay.wake)
+        publisher = ReadyPublisher(bus, triggers.ready_relay.wake)
         disk = Disk(settings.data, settings.disk_reserve) if db.dialect == "sqlite" else None
-        run_writer = RunWriter(db, settings.waiting_runs, dispatcher, disk)
-        notifier = Notifier()
-        applier = TransitionApplier(dispatcher, notifier, triggers, settings.app_stages, settings.run_log)
-        catalogs = CatalogCache(db)
-        run_creator = RunCreator(service_clients, catalogs, public_http, run_writer, triggers, settings)
+        run_writer = RunWriter(db, settings.waiting_runs, publisher, disk)
+        notifier = LongPollNotifier()
+        applier = TransitionApplier(publisher, notifier, triggers, settings.app_stages, settings.run_log)
+        catalogs = LiveCatalogCache(db)
+        submission_handler = SubmissionHandler(service_clients, catalogs, public_http, run_writer, triggers, settings)
         deps = Dependencies(
             settings,
             db,
@@ -82,10 +92,10 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
             notifier,
             public_http,
             catalogs,
-            dispatcher,
+            publisher,
             triggers,
             applier,
-            run_creator,
+            submission_handler,
         )
         loops = ControlLoops(deps)
         loops_task = asyncio.create_task(loops.run(), name="scheduler")

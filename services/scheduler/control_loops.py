@@ -12,19 +12,19 @@ from libs.common.db import database_time
 from libs.common.errors import MeshError
 from libs.common.messages import AccessChanged, FileChanged, RevisionReady
 from libs.common.periodic_task import MAX_BACK_OFF_S, PeriodicTask, WakeSignal, for_each
-from services.scheduler.callbacks import dispatcher
+from services.scheduler.callbacks import sender
 from services.scheduler.components import load_reports, reconciler, registry_sync
 from services.scheduler.components.reconciler import Reconciler
-from services.scheduler.db import apps, due_work, rollouts, tasks
+from services.scheduler.db import apps, due_conditions, rollouts, tasks
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.leader_election import LEADER_RENEW_S, LeaderElection
 from services.scheduler.observation_window import ObservationWindow
-from services.scheduler.runs import chain_controller, commands, retention
+from services.scheduler.runs import cancel_retry, deletion, run_chain_controller
 from services.scheduler.runs.change_poller import POLL_S, RunChangePoller
-from services.scheduler.runs.schedules import ScheduleStarter
+from services.scheduler.runs.schedule_starter import ScheduleStarter
 from services.scheduler.tasks import expiry
-from services.scheduler.tasks.dispatch_relay import DispatchRelay
 from services.scheduler.tasks.output_publisher import OutputPublisher
+from services.scheduler.tasks.ready_relay import ReadyRelay
 
 EVENT_QUEUE = Queue("scheduler.events", (RevisionReady.tag, AccessChanged.tag, FileChanged.tag))
 RESIGN_TIMEOUT_S = 1.0
@@ -38,9 +38,9 @@ FULL_RECONCILE_S = 60.0
 DISPATCH_RELAY_S = 10.0
 IDLE_AUTOSCALE_S = 5.0
 DISPATCH_MIN_INTERVAL_S = 0.01
-"""Shortest pause between two passes of the dispatch relay."""
+"""Shortest pause between two passes of the ready relay."""
 CALLBACKS_MIN_INTERVAL_S = 0.2
-"""Shortest pause between two passes of the callback dispatcher."""
+"""Shortest pause between two passes of the callback sender."""
 RETENTION_S = 60.0
 """Fallback period; the timers wake the loop when something is due."""
 
@@ -65,12 +65,12 @@ class ControlLoops:
         )
         self.leadership = PeriodicTask("leader", self._renew_leadership, LEADER_RENEW_S, max_back_off=LEADER_RENEW_S)
         self.change_poller = PeriodicTask("change_poller", RunChangePoller(deps.db, deps.notifier).poll, POLL_S)
-        self.dispatch_relay = PeriodicTask(
+        self.ready_relay = PeriodicTask(
             "relay",
-            DispatchRelay(deps.db, deps.dispatcher, deps.settings.app_stages).run_once,
+            ReadyRelay(deps.db, deps.publisher, deps.settings.app_stages).run_once,
             DISPATCH_RELAY_S,
             min_interval=DISPATCH_MIN_INTERVAL_S,
-            signal=deps.triggers.dispatch_relay,
+            signal=deps.triggers.ready_relay,
         )
         self._publisher = OutputPublisher(deps.db, deps.services.databox, deps.applier)
         self.output_publisher = self._leader_only(
@@ -79,14 +79,14 @@ class ControlLoops:
         self.callbacks = self._leader_only(
             "callbacks",
             deps.triggers.callbacks,
-            lambda: dispatcher.dispatch_callbacks(deps.db, deps.public_http, deps.triggers, deps.settings),
+            lambda: sender.send_callbacks(deps.db, deps.public_http, deps.triggers, deps.settings),
             RETENTION_S,
             min_interval=CALLBACKS_MIN_INTERVAL_S,
         )
         self.retention = self._leader_only(
             "retention",
             deps.triggers.retention,
-            lambda: retention.enforce_retention(deps.db, deps.services.databox, deps.settings),
+            lambda: deletion.enforce_retention(deps.db, deps.services.databox, deps.settings),
             RETENTION_S,
         )
         self.registry_sync = self._leader_only(
@@ -121,7 +121,7 @@ class ControlLoops:
     async def run(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                shared_loops = (self.leadership, self.change_poller, self.dispatch_relay)
+                shared_loops = (self.leadership, self.change_poller, self.ready_relay)
                 leader_loops = (
                     self.output_publisher,
                     self.callbacks,
@@ -157,7 +157,7 @@ class ControlLoops:
     async def _run_timers(self) -> None:
         async with self._deps.db.read() as conn:
             now = await database_time(conn)
-            due = await due_work.find_due_work(conn, now)
+            due = await due_conditions.find_due_work(conn, now)
         if due.is_busy:
             self._triggers.hurry_timers()
         elif due.next_at is not None:
@@ -183,10 +183,10 @@ class ControlLoops:
         await expiry.release_backoffs(self._deps.db, self._deps.applier)
 
     async def _cancel_overdue_runs(self) -> None:
-        await commands.cancel_overdue_runs(self._deps.db, self._deps.applier)
+        await cancel_retry.cancel_overdue_runs(self._deps.db, self._deps.applier)
 
     async def _advance_chains(self) -> None:
-        await chain_controller.advance_chains(self._deps.db, self._deps.applier)
+        await run_chain_controller.advance_chains(self._deps.db, self._deps.applier)
 
     async def _expire_leases(self) -> None:
         await expiry.expire_leases(self._deps.db, self._deps.applier)

@@ -8,16 +8,16 @@ from libs.common.bus import Bus
 from libs.common.db import Database
 from libs.common.http.client import ServiceClients
 from libs.common.settings import Settings
-from services.scheduler.catalog_cache import CatalogCache
-from services.scheduler.coalesce import Coalescer
+from services.scheduler.live_catalog_cache import LiveCatalogCache
+from services.scheduler.long_poll_notifier import LongPollNotifier
+from services.scheduler.loop_triggers import LoopTriggers
 from services.scheduler.model.run import Run
-from services.scheduler.notifications import Notifier
 from services.scheduler.public_http_client import PublicHttpClient
-from services.scheduler.runs.create import RunCreator
+from services.scheduler.read_coalescer import ReadCoalescer
+from services.scheduler.runs.submission_handler import SubmissionHandler
 from services.scheduler.runs.views import RunJson
-from services.scheduler.tasks.apply import TransitionApplier
-from services.scheduler.tasks.dispatcher import TaskDispatcher
-from services.scheduler.triggers import LoopTriggers
+from services.scheduler.tasks.ready_publisher import ReadyPublisher
+from services.scheduler.tasks.transition_applier import TransitionApplier
 
 SHARED_POLL_S = 1.0
 SINGLE_POLL_S = 15.0
@@ -30,14 +30,14 @@ class Dependencies:
     db: Database
     bus: Bus
     services: ServiceClients
-    notifier: Notifier
+    notifier: LongPollNotifier
     public_http: PublicHttpClient
-    catalogs: CatalogCache
-    dispatcher: TaskDispatcher
+    catalogs: LiveCatalogCache
+    publisher: ReadyPublisher
     triggers: LoopTriggers
     applier: TransitionApplier
-    run_creator: RunCreator
-    run_reads: Coalescer[tuple[Run, RunJson] | None] = field(default_factory=Coalescer)
+    submission_handler: SubmissionHandler
+    run_reads: ReadCoalescer[tuple[Run, RunJson] | None] = field(default_factory=ReadCoalescer)
 
     @property
     def poll_interval(self) -> float:

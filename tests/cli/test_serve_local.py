@@ -17,7 +17,7 @@ import pytest
 
 from libs.common.manifests import MLComponent
 from services.cli.serve_local import runtime_environment
-from services.scheduler.components.desired import build_instance_spec
+from services.scheduler.components.desired_instances import build_instance_spec
 from services.worker.runtime import spec
 from services.worker.runtime.spec import ContainerSite
 from tests.cli.conftest import Run

@@ -17,10 +17,19 @@ from libs.common.db import PREVIOUS_SCHEMA, SCHEMA_TABLE, Database
 from services.databox import db as databox
 from services.databox.db import Publication, Reservation
 from services.registry.db import access_feed, apps, deployments, secrets
-from services.scheduler.db import autoscaling, callbacks, due_work, idempotency, leader, ready_queue, stage_cache, tasks
+from services.scheduler.db import (
+    autoscaling,
+    callbacks,
+    due_conditions,
+    idempotency,
+    leader,
+    ready_tasks,
+    stage_cache,
+    tasks,
+)
+from services.scheduler.db import run_tombstones as tombstone_rows
 from services.scheduler.db import runs as run_rows
-from services.scheduler.db import tombstones as tombstone_rows
-from services.scheduler.model.scaling import ScaleState, ScalingBounds
+from services.scheduler.model.autoscaling import ScaleState, ScalingBounds
 from tests.deploy.rows_of_schema_0010 import BOUNDS, CLEANUP, EVENTS, MOVES, ROWS, RUN_PLAN, TRIES
 
 Dump = tuple[list[str], dict[str, list[str]]]
@@ -166,7 +175,7 @@ async def read_scheduler(conn: AsyncConnection) -> None:
     task = await tasks.get(conn, "t_1")
     assert task is not None
     assert (task.lost_count, task.dispatched_at, task.stop_requested, task.stop_at) == (2, 5.0, True, 6.0)
-    assert await ready_queue.count_dispatched(conn) == {"cpu": 1}
+    assert await ready_tasks.count_dispatched(conn) == {"cpu": 1}
     bounds, scale = (await autoscaling.list_scaled_components(conn))["leaf", "echo"]
     assert (bounds, scale) == (ScalingBounds.from_json(BOUNDS), ScaleState(2, 1, 8.0))
     assert await autoscaling.get_total_loads(conn, 9.0) == {("leaf", "echo"): 1.5}
@@ -189,4 +198,4 @@ async def read_callbacks_and_tombstones(conn: AsyncConnection) -> None:
     assert [one.attempts for one in await callbacks.list_deliveries(conn, "r_1")] == [TRIES]
     (pending,) = await tombstone_rows.list_pending_cleanup(conn, 5)
     assert (pending.run, pending.deleted_at, pending.cleanup.to_json()) == ("r_0", 5.0, CLEANUP)
-    assert (await due_work.find_due_work(conn, 10.0)).callbacks
+    assert (await due_conditions.find_due_work(conn, 10.0)).callbacks

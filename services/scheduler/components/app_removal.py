@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from libs.common.db import Database, database_time
-from services.scheduler import notifications
-from services.scheduler.catalog_cache import CatalogCache
+from services.scheduler import long_poll_notifier
 from services.scheduler.db import apps, autoscaling, routes, tasks
 from services.scheduler.db import runs as run_rows
 from services.scheduler.db import schedules as schedule_rows
-from services.scheduler.runs import commands
-from services.scheduler.tasks.apply import TransitionApplier
+from services.scheduler.live_catalog_cache import LiveCatalogCache
+from services.scheduler.runs import cancel_retry
+from services.scheduler.tasks.transition_applier import TransitionApplier
 
 
-async def remove_app(db: Database, catalogs: CatalogCache, applier: TransitionApplier, name: str) -> None:
+async def remove_app(db: Database, catalogs: LiveCatalogCache, applier: TransitionApplier, name: str) -> None:
     """Delete an app's routes and schedules, stop its instances, cancel its runs."""
     async with db.write() as conn:
         now = await database_time(conn)
@@ -26,5 +26,5 @@ async def remove_app(db: Database, catalogs: CatalogCache, applier: TransitionAp
             await tasks.update_task(conn, task.id, columns)
         open_runs = await run_rows.list_open_runs(conn, name)
     for run in open_runs:
-        await commands.cancel_if_open(db, applier, name, run.id)
-    applier.notifier.notify(notifications.ROUTE_TABLE)
+        await cancel_retry.cancel_if_open(db, applier, name, run.id)
+    applier.notifier.notify(long_poll_notifier.ROUTE_TABLE)

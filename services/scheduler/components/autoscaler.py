@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from libs.common.manifests.catalog import Catalog
-from services.scheduler.model.scaling import ScaleState, ScalingBounds
+from services.scheduler.model.autoscaling import ScaleState, ScalingBounds
 
 
 def scaling_for_revision(

@@ -6,7 +6,7 @@ from libs.common.db import Database, database_time
 from libs.common.protocol.load_report import LoadReport
 from services.scheduler.components import autoscaler
 from services.scheduler.db import autoscaling
-from services.scheduler.triggers import LoopTriggers
+from services.scheduler.loop_triggers import LoopTriggers
 
 LOAD_FRESH_S = 3.0
 """How long a load report counts; gateways send one every second while there are calls."""

@@ -18,19 +18,19 @@ from libs.common.protocol.box import BoxCapacity, BoxDeclaration
 from libs.common.protocol.deployment import RolloutStep
 from libs.common.protocol.route_table import AppRoutes
 from libs.common.protocol.staging import SourcesRequest, SourcesResponse
-from services.scheduler import notifications
-from services.scheduler.catalog_cache import CatalogCache
-from services.scheduler.components import autoscaler, desired, rollout_reporter, rollout_verdict, route_table
-from services.scheduler.components.desired import InstanceSet
+from services.scheduler import long_poll_notifier
+from services.scheduler.components import app_routes, autoscaler, desired_instances, rollout_reporter, rollout_verdict
+from services.scheduler.components.desired_instances import DesiredInstance, InstanceSet
 from services.scheduler.db import Connection, apps, autoscaling, routes, tasks, workers
 from services.scheduler.db import rollouts as rollout_rows
+from services.scheduler.live_catalog_cache import LiveCatalogCache
+from services.scheduler.long_poll_notifier import LongPollNotifier
+from services.scheduler.loop_triggers import LoopTriggers
 from services.scheduler.model.app import App
 from services.scheduler.model.reason import reason
 from services.scheduler.model.rollout import Rollout
 from services.scheduler.model.task import Task
-from services.scheduler.notifications import Notifier
-from services.scheduler.runs import schedules
-from services.scheduler.triggers import LoopTriggers
+from services.scheduler.runs import schedule_starter
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Reconciler:
 
     db: Database
     services: ServiceClients
-    catalogs: CatalogCache
-    notifier: Notifier
+    catalogs: LiveCatalogCache
+    notifier: LongPollNotifier
     triggers: LoopTriggers
 
     async def reconcile_app(self, name: str) -> None:
@@ -48,14 +48,14 @@ class Reconciler:
         rollout = await _begin_rollout(self.db, self.services.databox, name)
         async with self.db.write() as conn:
             await _start_and_stop(conn, name, rollout)
-        self.triggers.dispatch_relay.wake()  # a request may be waiting for a new instance
+        self.triggers.ready_relay.wake()  # a request may be waiting for a new instance
         await _check_models(self.db, self.services.databox, name)
         async with self.db.write() as conn:
             changed = await evaluate_rollout(conn, name)
-        self.triggers.dispatch_relay.wake()
+        self.triggers.ready_relay.wake()
         if changed:
             self.catalogs.invalidate(name)
-            self.notifier.notify(notifications.ROUTE_TABLE)
+            self.notifier.notify(long_poll_notifier.ROUTE_TABLE)
             await declare_boxes(self.db, self.services.databox, name, [])
         await rollout_reporter.report_rollouts(self.db, self.services.registry)
 
@@ -122,15 +122,17 @@ async def _start_and_stop(conn: Connection, name: str, rollout: Rollout | None) 
     now = await database_time(conn)
     instance_set = await _load_instance_set(conn, name)
     instances = instance_set.desired_live + (instance_set.desired_by_rollout(rollout) if rollout else [])
-    to_start = desired.to_start(_unique_instances(instances), instance_set.tasks, instance_set.replaced_ids)
+    to_start = desired_instances.to_start(_unique_instances(instances), instance_set.tasks, instance_set.replaced_ids)
     await tasks.add(conn, [_new_task(name, instance, now) for instance in to_start])
-    await _stop_instances(conn, desired.to_stop(instances, instance_set.tasks, instance_set.replaced_ids), now)
+    await _stop_instances(
+        conn, desired_instances.to_stop(instances, instance_set.tasks, instance_set.replaced_ids), now
+    )
 
 
 async def _stop_instances(conn: Connection, instances: Iterable[Task], now: float) -> None:
     for task in instances:
         if task.state == "claimed":
-            stop_at = now + desired.DRAIN_DELAY_S if task.is_healthy else None
+            stop_at = now + desired_instances.DRAIN_DELAY_S if task.is_healthy else None
             await tasks.update_task(conn, task.id, {"stop_requested": True, "stop_at": stop_at})
         else:
             await tasks.update_task(conn, task.id, {"state": "stopped", "finished_at": now})
@@ -144,11 +146,13 @@ async def _load_instance_set(conn: Connection, name: str) -> InstanceSet:
     )
 
 
-def _unique_instances(instances: Iterable[desired.DesiredInstance]) -> list[desired.DesiredInstance]:
+def _unique_instances(
+    instances: Iterable[DesiredInstance],
+) -> list[DesiredInstance]:
     return list({instance.key: instance for instance in instances}.values())
 
 
-def _new_task(app: str, instance: desired.DesiredInstance, now: float) -> Task:
+def _new_task(app: str, instance: DesiredInstance, now: float) -> Task:
     has_model = instance.spec.model is not None
     return Task(
         id=f"i_{secrets.token_hex(10)}",
@@ -217,14 +221,14 @@ async def _write_routes(conn: Connection, instance_set: InstanceSet) -> bool:
 
 
 def _build_routes(instance_set: InstanceSet, old_routes: AppRoutes) -> AppRoutes:
-    app, live_tasks = instance_set.app, desired.matching_tasks(instance_set.desired_live, instance_set.tasks)
-    return route_table.build_app_routes(Catalog.from_json(app.catalog or {}), live_tasks, app.access, old_routes)
+    app, live_tasks = instance_set.app, desired_instances.matching_tasks(instance_set.desired_live, instance_set.tasks)
+    return app_routes.build_app_routes(Catalog.from_json(app.catalog or {}), live_tasks, app.access, old_routes)
 
 
 async def _apply_verdict(conn: Connection, instance_set: InstanceSet, rollout: Rollout, now: float) -> InstanceSet:
     """Fail the rollout, make it live or update its steps. Returns the instance set afterwards."""
     app, new_instances = instance_set.app, instance_set.desired_by_rollout(rollout)
-    new_tasks = desired.matching_tasks(new_instances, instance_set.tasks)
+    new_tasks = desired_instances.matching_tasks(new_instances, instance_set.tasks)
     verdict, verdict_tasks = rollout_verdict.rollout_verdict(new_tasks)
     if len(new_tasks) < len(new_instances):
         verdict, verdict_tasks = "starting", []
@@ -251,7 +255,7 @@ async def _apply_verdict(conn: Connection, instance_set: InstanceSet, rollout: R
     await apps.put(conn, app.name, live)
     scaling = autoscaler.scaling_for_revision(Catalog.from_json(rollout.catalog), instance_set.scales)
     await autoscaling.replace_app_scales(conn, app.name, scaling)
-    await schedules.save_schedules(conn, app.name, Catalog.from_json(rollout.catalog), now)
+    await schedule_starter.save_schedules(conn, app.name, Catalog.from_json(rollout.catalog), now)
     instance_set = InstanceSet(
         replace(app, deployment=rollout.deployment, commit=rollout.commit, catalog=rollout.catalog),
         {name: scale for name, (_, scale) in scaling.items()},
@@ -263,4 +267,4 @@ async def _apply_verdict(conn: Connection, instance_set: InstanceSet, rollout: R
 
 async def _stop_unwanted(conn: Connection, instance_set: InstanceSet, now: float) -> None:
     """Order the stop of instances that the live revision does not want."""
-    await _stop_instances(conn, desired.to_stop(instance_set.desired_live, instance_set.tasks), now)
+    await _stop_instances(conn, desired_instances.to_stop(instance_set.desired_live, instance_set.tasks), now)

@@ -16,18 +16,18 @@ from libs.common.protocol.deployment import (
     StartingDeployment,
     StartingDeployments,
 )
-from services.scheduler.catalog_cache import CatalogCache
 from services.scheduler.components import app_removal, rollout_reporter
-from services.scheduler.db import apps, counters, rollouts
+from services.scheduler.db import apps, rollouts, version_counters
+from services.scheduler.live_catalog_cache import LiveCatalogCache
 from services.scheduler.model.rollout import Rollout
-from services.scheduler.tasks.apply import TransitionApplier
+from services.scheduler.tasks.transition_applier import TransitionApplier
 
 ACCESS = "access"
 MAX_REASON_LENGTH = 500
 
 
 async def sync_registry(
-    db: Database, registry: ServiceClient, catalogs: CatalogCache, applier: TransitionApplier
+    db: Database, registry: ServiceClient, catalogs: LiveCatalogCache, applier: TransitionApplier
 ) -> set[str]:
     """Pull everything. Returns the apps that changed.
 
@@ -87,10 +87,10 @@ async def _add_rollout(db: Database, item: StartingDeployment) -> bool:
 
 
 async def sync_access(
-    db: Database, registry: ServiceClient, catalogs: CatalogCache, applier: TransitionApplier
+    db: Database, registry: ServiceClient, catalogs: LiveCatalogCache, applier: TransitionApplier
 ) -> set[str]:
     async with db.read() as conn:
-        since = await counters.get_counter(conn, ACCESS)
+        since = await version_counters.get_counter(conn, ACCESS)
     feed = AccessFeed.model_validate(await registry.get("/internal/access", since=since))
     changed: set[str] = set()
 
@@ -106,5 +106,5 @@ async def sync_access(
     await for_each(feed.apps, sync_app_access)
     if feed.version != since:
         async with db.write() as conn:
-            await counters.set_counter(conn, ACCESS, feed.version)
+            await version_counters.set_counter(conn, ACCESS, feed.version)
     return changed

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
 from services.scheduler.db.tables import autoscaling, load_reports
-from services.scheduler.model.scaling import ScaleState, ScalingBounds
+from services.scheduler.model.autoscaling import ScaleState, ScalingBounds
 
 LOAD_TTL_S = 60.0
 ComponentKey = tuple[str, str]

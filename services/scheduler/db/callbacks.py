@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import RowMapping, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scheduler.db import due_work
+from services.scheduler.db import due_conditions
 from services.scheduler.db.tables import callbacks, deliveries
 from services.scheduler.model.callback import Callback, CallbackRequest, Delivery
 
@@ -29,7 +29,7 @@ async def get(conn: AsyncConnection, run: str, *, lock: bool = False) -> Callbac
 
 async def list_changed(conn: AsyncConnection, limit: int) -> list[Callback]:
     """Callbacks whose run has a newer version than the one checked last."""
-    query = select(callbacks).select_from(due_work.CALLBACKS_WITH_RUN).where(due_work.RUN_CHANGED)
+    query = select(callbacks).select_from(due_conditions.CALLBACKS_WITH_RUN).where(due_conditions.RUN_CHANGED)
     return [callback_from_row(row) for row in (await conn.execute(query.limit(limit))).mappings()]
 
 
@@ -47,7 +47,7 @@ async def add_delivery(conn: AsyncConnection, delivery: Delivery) -> None:
 
 
 async def list_due_deliveries(conn: AsyncConnection, now: float, limit: int) -> list[Delivery]:
-    query = select(deliveries).where(due_work.delivery_due(now))
+    query = select(deliveries).where(due_conditions.delivery_due(now))
     return [
         Delivery(**row) for row in (await conn.execute(query.order_by(deliveries.c.next_at).limit(limit))).mappings()
     ]

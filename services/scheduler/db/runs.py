@@ -10,9 +10,9 @@ from sqlalchemy import ColumnElement, Executable, RowMapping, bindparam, delete,
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import DatabaseNow, Rows, insert_many
-from services.scheduler.db import due_work
+from services.scheduler.db import due_conditions
 from services.scheduler.db.callbacks import callback_to_row
-from services.scheduler.db.due_work import OPEN_RUN
+from services.scheduler.db.due_conditions import OPEN_RUN
 from services.scheduler.db.run_plan_cache import RunPlanCache
 from services.scheduler.db.tables import attempts, callbacks, deliveries, idempotency_keys, runs, tasks
 from services.scheduler.model.callback import Callback
@@ -101,13 +101,13 @@ async def bump_versions(conn: AsyncConnection, run_ids: Iterable[str]) -> None:
 
 async def list_overdue(conn: AsyncConnection, now: float) -> list[Run]:
     """Runs that have not started, or not finished, before their deadline."""
-    query = select(runs).where(due_work.run_overdue(now))
+    query = select(runs).where(due_conditions.run_overdue(now))
     return [_run_from_row(row) for row in (await conn.execute(query)).mappings()]
 
 
 async def list_open_chains(conn: AsyncConnection) -> list[tuple[str, str]]:
     """App and first run of each open chain."""
-    query = select(runs.c.app, runs.c.id).where(due_work.OPEN_CHAIN)
+    query = select(runs.c.app, runs.c.id).where(due_conditions.OPEN_CHAIN)
     return [(row.app, row.id) for row in await conn.execute(query)]
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
-from services.scheduler.db import due_work
+from services.scheduler.db import due_conditions
 from services.scheduler.db.tables import schedules
 from services.scheduler.model.schedule import Schedule, ScheduleSpec
 
@@ -31,7 +31,7 @@ async def get(conn: AsyncConnection, app: str, pipeline: str) -> Schedule | None
 
 
 async def list_due(conn: AsyncConnection, now: float) -> list[Schedule]:
-    query = select(schedules).where(due_work.schedule_due(now))
+    query = select(schedules).where(due_conditions.schedule_due(now))
     return [_schedule_from_row(row) for row in (await conn.execute(query.order_by(schedules.c.next_at))).mappings()]
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import CursorResult, bindparam, func, insert, select, tuple_, up
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import DatabaseNow, insert_many
-from services.scheduler.db import due_work
+from services.scheduler.db import due_conditions
 from services.scheduler.db.tables import attempts, tasks
 from services.scheduler.db.task_owner_cache import TaskOwner, TaskOwnerCache
 from services.scheduler.db.task_rows import task_from_row, task_to_row
@@ -214,7 +214,7 @@ async def list_stopping(conn: AsyncConnection, worker: str) -> list[Task]:
 
 async def list_expired(conn: AsyncConnection, now: float) -> list[Task]:
     """Claimed tasks whose lease has expired."""
-    query = select(tasks).where(due_work.lease_expired(now))
+    query = select(tasks).where(due_conditions.lease_expired(now))
     return [task_from_row(row) for row in (await conn.execute(query)).mappings()]
 
 
@@ -225,7 +225,7 @@ async def list_by_state(conn: AsyncConnection, kind: str, state: str) -> list[Ta
 
 async def list_backoff_over(conn: AsyncConnection, now: float) -> list[Task]:
     """Waiting tasks whose back-off is over."""
-    query = select(tasks).where(due_work.backoff_over(now))
+    query = select(tasks).where(due_conditions.backoff_over(now))
     return [task_from_row(row) for row in (await conn.execute(query)).mappings()]
 
 

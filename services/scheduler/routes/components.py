@@ -11,7 +11,7 @@ from libs.common.http.response_shapes import Page
 from services.scheduler.components import reconciler, status
 from services.scheduler.db import tasks
 from services.scheduler.routes.dependencies import CallerDep, DependenciesDep
-from services.scheduler.runs.logs import tail_instance_log
+from services.scheduler.runs.log_reader import tail_instance_log
 
 router = DocumentedRouter(prefix="/api/v1/apps/{ns}/components", tags=["components"])
 

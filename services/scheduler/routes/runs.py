@@ -21,7 +21,7 @@ from services.scheduler.db import runs as run_rows
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.routes.dependencies import RETRY_AFTER_S, DependenciesDep, PreferWait, parse_prefer_wait
 from services.scheduler.routes.run_scope import RunScopeDep, require_visible_run, run_route
-from services.scheduler.runs import commands, log_events, logs, outputs, queries, retention, views, waiting
+from services.scheduler.runs import cancel_retry, deletion, log_events, log_reader, long_poll, outputs, queries, views
 from services.scheduler.runs.outputs import OutputFilesJson
 from services.scheduler.runs.views import RunJson
 
@@ -110,7 +110,7 @@ async def show_run(
     run, body = await queries.get_run(deps.db, scope.app, run_id, owner=scope.owner)
     scope.check_visible(run)
     if (seconds := parse_prefer_wait(prefer)) > 0:
-        run, body = await waiting.wait_for_run(
+        run, body = await long_poll.wait_for_run(
             deps.db, deps.run_reads, deps.notifier, scope.app, run_id, seconds, if_none_match, owner=scope.owner
         )
     if if_none_match == views.run_etag(run):
@@ -123,7 +123,7 @@ async def show_run(
 async def cancel_run(deps: DependenciesDep, scope: RunScopeDep, run_id: str) -> RunJson:
     """Again and again; 409 when it has ended otherwise."""
     await require_visible_run(deps, scope, run_id)
-    await commands.cancel_run(deps.db, deps.applier, scope.app, run_id)
+    await cancel_retry.cancel_run(deps.db, deps.applier, scope.app, run_id)
     return (await queries.get_run(deps.db, scope.app, run_id, owner=scope.owner))[1]
 
 
@@ -133,7 +133,7 @@ async def retry_run(
 ) -> RunJson:
     """`from` keeps the stages before it. 409 unless the run failed, was canceled or has expired."""
     await require_visible_run(deps, scope, run_id)
-    await commands.retry_run(deps.db, deps.applier, scope.app, run_id, stage)
+    await cancel_retry.retry_run(deps.db, deps.applier, scope.app, run_id, stage)
     return (await queries.get_run(deps.db, scope.app, run_id, owner=scope.owner))[1]
 
 
@@ -141,7 +141,7 @@ async def retry_run(
 async def delete_run(deps: DependenciesDep, scope: RunScopeDep, run_id: str, files: bool = False) -> None:
     """Delete the run; with `?files=true` its published files, too."""
     await require_visible_run(deps, scope, run_id)
-    await retention.delete_run(deps.db, deps.triggers, scope.app, run_id, files=files)
+    await deletion.delete_run(deps.db, deps.triggers, scope.app, run_id, files=files)
 
 
 @run_route(router, "GET", "/{run_id}/events", responses=describe_events("The run after each change"))
@@ -160,7 +160,7 @@ async def stream_changes(
     etag = f'"{since}"' if since else '""'
     while not deps.notifier.closed:
         try:
-            run, body = await waiting.wait_for_run(
+            run, body = await long_poll.wait_for_run(
                 deps.db, deps.run_reads, deps.notifier, app, run_id, KEEP_ALIVE_S, etag, owner=owner
             )
         except (NotFound, Gone):
@@ -199,8 +199,10 @@ async def show_log(
         )
         return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
     if attempt is None and "range" not in request.headers:
-        return StreamingResponse(logs.stream_text(deps.db, deps.services.databox, run, stage), media_type=TEXT_PLAIN)
-    log_range = await logs.open_range(deps.db, deps.services.databox, run, stage, attempt, request.headers)
+        return StreamingResponse(
+            log_reader.stream_text(deps.db, deps.services.databox, run, stage), media_type=TEXT_PLAIN
+        )
+    log_range = await log_reader.open_range(deps.db, deps.services.databox, run, stage, attempt, request.headers)
     span = log_range.decision.span
     if log_range.decision.status == 416:
         return problem_response(RangeNotSatisfiable(), {"Content-Range": f"bytes */{log_range.size}"})

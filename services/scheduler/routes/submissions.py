@@ -14,13 +14,13 @@ from libs.common.http.documented_router import DocumentedRouter
 from libs.common.http.hot_routes import OrjsonResponse, RouteRequest, post_route
 from libs.common.http.response_shapes import JsonObject, response_shape
 from libs.common.identity import ANONYMOUS, OWNER_USER, caller_from_headers
-from services.scheduler.callbacks import events, signing
-from services.scheduler.callbacks.events import CallbackJson
+from services.scheduler.callbacks import cloud_events, signing
+from services.scheduler.callbacks.cloud_events import CallbackJson
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.plans.callback_request import FINAL_EVENTS
 from services.scheduler.plans.submission import MAX_LABELS, MAX_PRIORITY
 from services.scheduler.routes.dependencies import RETRY_AFTER_S, PreferWait, get_dependencies, parse_prefer_wait
-from services.scheduler.runs import views, waiting
+from services.scheduler.runs import long_poll, views
 from services.scheduler.runs.views import RunJson
 from services.scheduler.runs.writer import SubmittedRun
 
@@ -32,17 +32,19 @@ PREDICTIONS_PATH = "/internal/apps/{ns}/apis/{path}/calls"
 async def submit_run(request: RouteRequest) -> Response:
     """Submit a run of the pipeline that is published at the path."""
     deps, ns, path, user, key = _parse_request(request)
-    submitted = await deps.run_creator.submit_run(ns, path, user, await request.body(), key)
+    submitted = await deps.submission_handler.submit_run(ns, path, user, await request.body(), key)
     if submitted.callback is None:
         return await _respond(deps, request, submitted, {})
     secret = signing.signing_secret(deps.settings.internal_token, ns, user, submitted.run.id)
-    return await _respond(deps, request, submitted, {"callback": events.callback_to_json(submitted.callback, secret)})
+    return await _respond(
+        deps, request, submitted, {"callback": cloud_events.callback_to_json(submitted.callback, secret)}
+    )
 
 
 async def submit_prediction(request: RouteRequest) -> Response:
     """Submit a prediction, as a run, to the component that is published at the path."""
     deps, ns, path, user, key = _parse_request(request)
-    submitted = await deps.run_creator.submit_prediction(ns, path, user, await request.body(), key)
+    submitted = await deps.submission_handler.submit_prediction(ns, path, user, await request.body(), key)
     return await _respond(deps, request, submitted, {})
 
 
@@ -63,7 +65,7 @@ async def _respond(deps: Dependencies, request: RouteRequest, submitted: Submitt
     seconds = parse_prefer_wait(request.headers.get("prefer"))
     if seconds <= 0:
         return OrjsonResponse({**views.run_to_json(run, submitted.stages), **extra}, 202, headers)
-    run, body = await waiting.wait_for_run(
+    run, body = await long_poll.wait_for_run(
         deps.db, deps.run_reads, deps.notifier, run.app, run.id, seconds, None, owner=run.user == OWNER_USER
     )
     headers = {"Location": headers["Location"], "Preference-Applied": "wait"} if run.is_final else headers

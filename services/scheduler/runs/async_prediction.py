@@ -18,7 +18,7 @@ from libs.common.manifests.mlcomponent import MLComponent
 from libs.common.protocol.stage import PredictionCall
 from libs.common.protocol.staging import TargetFile, TargetsRequest, TargetsResponse
 from libs.common.signed_tokens import Grant, GrantSigner
-from services.scheduler.catalog_cache import CatalogCache
+from services.scheduler.live_catalog_cache import LiveCatalogCache
 from services.scheduler.model.run import Run
 from services.scheduler.model.run_plan import ComponentCall, RunPlan, StagePlan
 from services.scheduler.plans.planner import build_retry_policy, new_run_id
@@ -31,7 +31,7 @@ MAX_WAIT_S = 3600.0
 
 
 async def prepare_async_prediction(
-    services: ServiceClients, catalogs: CatalogCache, app: str, path: str, user: str, raw: bytes
+    services: ServiceClients, catalogs: LiveCatalogCache, app: str, path: str, user: str, raw: bytes
 ) -> Run:
     """Store the request body and build the run. Raises NotFound, Malformed, TooLarge."""
     component, commit = await _find_component(catalogs, app, path)
@@ -97,7 +97,7 @@ def grant_call(internal_token: str, run: Run, call: ComponentCall) -> Prediction
     return PredictionCall(path=call.path, timeout=call.timeout, grant=GrantSigner(internal_token).sign(grant))
 
 
-async def _find_component(catalogs: CatalogCache, app: str, path: str) -> tuple[MLComponent, str]:
+async def _find_component(catalogs: LiveCatalogCache, app: str, path: str) -> tuple[MLComponent, str]:
     catalog, commit = await catalogs.get_live(app)
     for api in catalog.apis.values():
         target = api.spec.ml_component

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from libs.common.db import Database
-from services.scheduler import notifications
+from services.scheduler import long_poll_notifier
 from services.scheduler.db import runs
-from services.scheduler.notifications import Notifier
+from services.scheduler.long_poll_notifier import LongPollNotifier
 
 POLL_S = 1.0
 MAX_QUERY_RUNS = 1000
@@ -15,7 +15,7 @@ MAX_QUERY_RUNS = 1000
 
 
 class RunChangePoller:
-    def __init__(self, db: Database, notifier: Notifier) -> None:
+    def __init__(self, db: Database, notifier: LongPollNotifier) -> None:
         self._db, self._notifier = db, notifier
         self._seen: dict[str, int] = {}
         """Last seen version of each watched run."""
@@ -28,8 +28,8 @@ class RunChangePoller:
             versions |= await self._load_versions(watched[start : start + MAX_QUERY_RUNS])
         for run, version in versions.items():
             if self._seen.get(run) != version:
-                self._notifier.notify(notifications.run_changed(run))
-                self._notifier.notify(notifications.run_ended(run))
+                self._notifier.notify(long_poll_notifier.run_changed(run))
+                self._notifier.notify(long_poll_notifier.run_ended(run))
         self._seen = versions
 
     async def _load_versions(self, watched: Sequence[str]) -> dict[str, int]:

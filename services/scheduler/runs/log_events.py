@@ -12,13 +12,13 @@ import orjson
 from libs.common.db import Database
 from libs.common.errors import Malformed
 from libs.common.http.client import ServiceClient
-from services.scheduler import notifications
+from services.scheduler import long_poll_notifier
 from services.scheduler.db import runs as run_rows
+from services.scheduler.long_poll_notifier import LongPollNotifier
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import OPEN_STATES, Task
-from services.scheduler.notifications import Notifier
 from services.scheduler.plans import planner
-from services.scheduler.runs.logs import CHUNK_BYTES, LOG_WAIT_S, TaskAttempt, list_attempts, log_size, stream_log
+from services.scheduler.runs.log_reader import CHUNK_BYTES, LOG_WAIT_S, TaskAttempt, list_attempts, log_size, stream_log
 
 KEEP_ALIVE = b": waiting\n\n"
 EVENT_ID = re.compile(r"(?P<stage>[^:]+):(?P<attempt>[0-9]{1,9}):(?P<offset>[0-9]{1,15})")
@@ -108,11 +108,16 @@ class RunLogReader:
 
 
 async def stream_events(
-    db: Database, databox: ServiceClient, notifier: Notifier, run: Run, stage: str | None, since: LogCursor | None
+    db: Database,
+    databox: ServiceClient,
+    notifier: LongPollNotifier,
+    run: Run,
+    stage: str | None,
+    since: LogCursor | None,
 ) -> AsyncIterator[bytes]:
     """One event per piece of log, attempt after attempt, until the run has ended and everything is sent."""
     reader = RunLogReader(since)
-    with notifier.subscribe(notifications.run_changed(run.id)) as subscription:
+    with notifier.subscribe(long_poll_notifier.run_changed(run.id)) as subscription:
         while not notifier.closed:
             is_idle = True
             current = await _reload_run(db, run)
@@ -151,7 +156,7 @@ async def _wait_for_change(
     run: Run,
     attempts: list[TaskAttempt],
     reader: RunLogReader,
-    subscription: notifications.Subscription,
+    subscription: long_poll_notifier.Subscription,
 ) -> None:
     """Wait until a log grows or the run changes, at most LOG_WAIT_S."""
     waits = [asyncio.create_task(_wait_for_notification(subscription))]
@@ -176,7 +181,7 @@ async def _wait_for_growth(databox: ServiceClient, app: str, name: str, offset: 
     await asyncio.sleep(LOG_WAIT_S)  # the log ended or failed: a change of the run wakes the reader
 
 
-async def _wait_for_notification(subscription: notifications.Subscription) -> None:
+async def _wait_for_notification(subscription: long_poll_notifier.Subscription) -> None:
     await subscription.wait(LOG_WAIT_S)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from libs.common.db import Database, database_time
 from libs.common.errors import Gone, MeshError, NotFound
-from services.scheduler.db import Connection, ready_queue, tasks, tombstones, workers
+from services.scheduler.db import Connection, ready_tasks, run_tombstones, tasks, workers
 from services.scheduler.db import runs as run_rows
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import Task
@@ -34,7 +34,7 @@ async def _queue_snapshot(conn: Connection, stages: Iterable[Task]) -> QueueSnap
     if not any(task.state == "ready" for task in stages):
         return NO_SNAPSHOT
     return QueueSnapshot(
-        await ready_queue.list_ready_stages(conn), await workers.list_alive(conn, await database_time(conn))
+        await ready_tasks.list_ready_stages(conn), await workers.list_alive(conn, await database_time(conn))
     )
 
 
@@ -54,6 +54,6 @@ async def require_run(conn: Connection, app: str, run_id: str, *, lock: bool = T
 
 
 async def not_found_error(conn: Connection, app: str, run_id: str) -> MeshError:
-    if await tombstones.has_tombstone(conn, app, run_id):
+    if await run_tombstones.has_tombstone(conn, app, run_id):
         return Gone(f"the run {run_id} was removed")
     return NotFound(f"no run {run_id}")

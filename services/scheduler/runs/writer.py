@@ -20,8 +20,8 @@ from services.scheduler.model.callback import Callback, CallbackRequest
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import ReadyTask, Task
 from services.scheduler.plans.planner import build_stage_tasks
-from services.scheduler.runs.waiting_quota import WaitingRunQuota
-from services.scheduler.tasks.dispatcher import TaskDispatcher
+from services.scheduler.runs.queued_run_quota import QueuedRunQuota
+from services.scheduler.tasks.ready_publisher import ReadyPublisher
 
 MAX_BATCH = 64
 """Runs per transaction."""
@@ -63,9 +63,9 @@ QueuedRequest = tuple[SubmitRequest, asyncio.Future[SubmittedRun]]
 class RunWriter:
     """Writes runs in batches. `limit`: waiting runs per app."""
 
-    def __init__(self, db: Database, limit: int, dispatcher: TaskDispatcher, disk: Disk | None = None) -> None:
-        self._db, self._limit, self._dispatcher, self._disk = db, limit, dispatcher, disk
-        self._quota = WaitingRunQuota()
+    def __init__(self, db: Database, limit: int, publisher: ReadyPublisher, disk: Disk | None = None) -> None:
+        self._db, self._limit, self._publisher, self._disk = db, limit, publisher, disk
+        self._quota = QueuedRunQuota()
         self._queue: deque[QueuedRequest] = deque()
         self._batcher: asyncio.Task[None] | None = None
         self._writes: set[asyncio.Task[None]] = set()
@@ -137,7 +137,7 @@ class RunWriter:
                 await insert_runs(conn, submitted, {ready_task.task: now for ready_task in reserved})
         finally:
             self._unfinished -= len(requests)
-        self._dispatcher.publish_soon(reserved)
+        self._publisher.publish_soon(reserved)
         return submitted
 
     async def _insert_checked(self, requests: Sequence[SubmitRequest]) -> Sequence[Outcome]:
@@ -147,11 +147,11 @@ class RunWriter:
             reserved = self._reserve_dispatch(new)
             await insert_runs(conn, new, {ready_task.task: now for ready_task in reserved})
         self._quota.refresh(remaining, now)
-        self._dispatcher.publish_soon(reserved)
+        self._publisher.publish_soon(reserved)
         return outcomes
 
     def _reserve_dispatch(self, new: Iterable[SubmittedRun]) -> tuple[ReadyTask, ...]:
-        return self._dispatcher.reserve(
+        return self._publisher.reserve(
             task.ready_task for submitted in new for task in submitted.stages if task.state == "ready"
         )
 

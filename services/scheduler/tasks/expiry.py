@@ -8,7 +8,7 @@ from libs.common.periodic_task import for_each
 from services.scheduler.db import tasks
 from services.scheduler.model.task import Task
 from services.scheduler.tasks import transitions
-from services.scheduler.tasks.apply import AppliedTransition, TransitionApplier, lock_task
+from services.scheduler.tasks.transition_applier import AppliedTransition, TransitionApplier, lock_task
 
 
 async def expire_leases(db: Database, applier: TransitionApplier) -> None:

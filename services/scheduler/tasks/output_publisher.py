@@ -16,8 +16,8 @@ from services.scheduler.db import runs, tasks
 from services.scheduler.model.reason import Reason, reason
 from services.scheduler.model.task import Task
 from services.scheduler.plans import planner
-from services.scheduler.tasks import apply, transitions
-from services.scheduler.tasks.apply import TransitionApplier
+from services.scheduler.tasks import transition_applier, transitions
+from services.scheduler.tasks.transition_applier import TransitionApplier
 
 COPY_TIMEOUT_S = 600.0
 """Timeout of one request to databox; a longer publication is requested again and continues."""
@@ -142,7 +142,7 @@ def publication_failure(error: MeshError) -> Reason:
 
 async def _finish_task(db: Database, applier: TransitionApplier, task: Task, columns: dict[str, object]) -> None:
     async with db.write() as conn:
-        run, current, now = await apply.lock_task(conn, task.id)
+        run, current, now = await transition_applier.lock_task(conn, task.id)
         if run is None or current is None or (current.state, current.token) != ("publishing", task.token):
             return
         applied = await applier.apply_transition(conn, run, current, {**columns, "finished_at": now}, now)
@@ -151,10 +151,10 @@ async def _finish_task(db: Database, applier: TransitionApplier, task: Task, col
 
 async def _show_problem(db: Database, applier: TransitionApplier, task: Task, message: str) -> None:
     async with db.write() as conn:
-        run, current, _now = await apply.lock_task(conn, task.id)
+        run, current, _now = await transition_applier.lock_task(conn, task.id)
         if run is None or current is None or (current.state, current.token) != ("publishing", task.token):
             return
         await tasks.update_task(
             conn, task.id, {"detail": f"{transitions.publishing_detail(run, task)}: {message}"[:MAX_DETAIL]}
         )
-    applier.publish_changes(current, run, apply.AppliedTransition())
+    applier.publish_changes(current, run, transition_applier.AppliedTransition())

@@ -15,13 +15,13 @@ from libs.common.protocol.instance import InstanceSpec
 from libs.common.protocol.stage import StageSpec
 from libs.common.settings import Settings
 from services.scheduler.credential_encryption import instance_token
-from services.scheduler.db import Connection, ready_queue, runs, tasks
+from services.scheduler.db import Connection, ready_tasks, runs, tasks
 from services.scheduler.model.reason import reason
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import ClaimCandidate, Task
 from services.scheduler.plans import planner
 from services.scheduler.runs import async_prediction
-from services.scheduler.tasks.apply import TransitionApplier
+from services.scheduler.tasks.transition_applier import TransitionApplier
 
 MAX_ATTEMPTS = 5
 """How often one request tries again after another worker has claimed its candidate."""
@@ -36,7 +36,7 @@ async def claim_next(
     for _ in range(MAX_ATTEMPTS):
         async with db.write() as conn:
             limit = settings.app_stages
-            candidates, draining, now = await ready_queue.list_next_ready(
+            candidates, draining, now = await ready_tasks.list_next_ready(
                 conn, request.worker, request.classes, stages=request.free > 0, limit=limit, max_tasks=MAX_CANDIDATES
             )
             if draining:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from libs.common.db import Database, database_time
 from libs.common.log import get
 from libs.common.protocol.heartbeat import Heartbeat, HeartbeatResponse, TaskRef, TaskStatus
-from services.scheduler import notifications
+from services.scheduler import long_poll_notifier
 from services.scheduler.components import reconciler
 from services.scheduler.db import Connection, runs, tasks, workers
 from services.scheduler.model.task import Task
-from services.scheduler.tasks.apply import TransitionApplier
+from services.scheduler.tasks.transition_applier import TransitionApplier
 from services.scheduler.tasks.transitions import ColumnUpdates
 
 MAX_POLL_S = 30.0
@@ -33,7 +33,7 @@ async def handle_heartbeat(
     db: Database, applier: TransitionApplier, lease: float, worker: str, heartbeat: Heartbeat
 ) -> HeartbeatResponse:
     """Renew leases for `lease` seconds, save changes, and return orders: after up to `wait` seconds without any."""
-    with applier.notifier.subscribe(notifications.worker_orders(worker)) as subscription:
+    with applier.notifier.subscribe(long_poll_notifier.worker_orders(worker)) as subscription:
         revoked, orders = await _renew_leases(db, applier, lease, worker, heartbeat)
         remaining = 0.0 if revoked else min(heartbeat.wait, MAX_POLL_S)
         while remaining > 0 and not orders.stop and orders.draining == heartbeat.draining:

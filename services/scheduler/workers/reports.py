@@ -11,7 +11,7 @@ from services.scheduler.db import stage_cache, tasks
 from services.scheduler.model.reason import Reason
 from services.scheduler.model.task import Task
 from services.scheduler.tasks import transitions
-from services.scheduler.tasks.apply import AppliedTransition, TransitionApplier, lock_task
+from services.scheduler.tasks.transition_applier import AppliedTransition, TransitionApplier, lock_task
 
 
 async def handle_report(db: Database, applier: TransitionApplier, task_id: str, report: TaskReport) -> None:

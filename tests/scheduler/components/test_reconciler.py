@@ -5,12 +5,12 @@ from __future__ import annotations
 from libs.common.db import Database
 from libs.common.http.client import open_service_clients
 from libs.common.settings import Settings
-from services.scheduler.catalog_cache import CatalogCache
 from services.scheduler.components import reconciler
 from services.scheduler.db import apps, metadata, rollouts
+from services.scheduler.live_catalog_cache import LiveCatalogCache
+from services.scheduler.long_poll_notifier import LongPollNotifier
+from services.scheduler.loop_triggers import LoopTriggers
 from services.scheduler.model.rollout import Rollout
-from services.scheduler.notifications import Notifier
-from services.scheduler.triggers import LoopTriggers
 from tests.scheduler.conftest import run_fake_services
 from tests.scheduler.manifests import catalog_json
 
@@ -32,8 +32,8 @@ async def test_a_revision_that_comes_in_while_another_step_is_under_way_is_prepa
                 assert not await reconciler.evaluate_rollout(c, "leaf")
             async with database.read() as c:
                 assert [list(one.steps) for one in await rollouts.list_active_rollouts(c, "leaf")] == [[]]
-            catalogs = CatalogCache(database)
-            app_reconciler = reconciler.Reconciler(database, peers, catalogs, Notifier(), LoopTriggers(1.0))
+            catalogs = LiveCatalogCache(database)
+            app_reconciler = reconciler.Reconciler(database, peers, catalogs, LongPollNotifier(), LoopTriggers(1.0))
             await app_reconciler.reconcile_app("leaf")
             async with database.read() as c:
                 (after,) = await rollouts.list_active_rollouts(c, "leaf")

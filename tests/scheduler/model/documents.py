@@ -8,13 +8,13 @@ from typing import Any
 
 from libs.common.locations import Location
 from libs.common.manifests.apicomponent import ApiSpec
-from services.scheduler.components import desired
+from services.scheduler.components import desired_instances
 from services.scheduler.model.reason import Reason
 from services.scheduler.model.run import Run
 from services.scheduler.model.run_plan import RunPlan
 from services.scheduler.model.task import Task
 from services.scheduler.plans import callback_request, planner, submission
-from services.scheduler.runs import async_prediction, chain
+from services.scheduler.runs import async_prediction, run_chain
 from services.scheduler.tasks import transitions
 from services.scheduler.tasks.transitions import AttemptResult
 from tests.scheduler.manifests import MANIFESTS, catalog
@@ -76,7 +76,7 @@ def succeeded(run: Run) -> list[Task]:
 
 def second_of_chain() -> Run:
     first = first_of_chain()
-    return chain.build_successor(first, first, succeeded(first), 1, "r_2")
+    return run_chain.build_successor(first, first, succeeded(first), 1, "r_2")
 
 
 def prediction_plan() -> RunPlan:
@@ -85,8 +85,8 @@ def prediction_plan() -> RunPlan:
     return async_prediction.build_prediction_plan(component, "echo", commit="c0ffee", user="alice", source=source)
 
 
-def instances(text: bytes) -> dict[str, desired.DesiredInstance]:
-    return {one.name: one for one in desired.desired_instances(catalog(text), "c0ffee", {"callers": 3}, {})}
+def instances(text: bytes) -> dict[str, desired_instances.DesiredInstance]:
+    return {one.name: one for one in desired_instances.desired_instances(catalog(text), "c0ffee", {"callers": 3}, {})}
 
 
 def after_report(**fields: Any) -> transitions.ColumnUpdates:

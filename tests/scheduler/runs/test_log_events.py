@@ -5,7 +5,7 @@ import pytest
 from libs.common.errors import Malformed
 from services.scheduler.model.task import Task
 from services.scheduler.runs.log_events import AttemptFollower, LogCursor, RunLogReader, log_event, parse_last_event_id
-from services.scheduler.runs.logs import CHUNK_BYTES, visible_attempts
+from services.scheduler.runs.log_reader import CHUNK_BYTES, visible_attempts
 
 
 def new_follower() -> AttemptFollower:

@@ -15,7 +15,7 @@ from libs.common.errors import Invalid, TooManyRequests, Unavailable
 from services.scheduler.db import idempotency, metadata, runs
 from services.scheduler.model.run import Run
 from services.scheduler.runs.writer import RunWriter, SubmitRequest, SubmittedRun
-from services.scheduler.tasks.dispatcher import TaskDispatcher
+from services.scheduler.tasks.ready_publisher import ReadyPublisher
 from tests.scheduler.plans.test_planner import make_run
 
 PLAN = make_run({"inputs": {"raw": "in/a.csv"}}).plan
@@ -27,7 +27,7 @@ def submit_request(number: int, key: str | None = None, body: str = "b", app: st
 
 
 def new_writer(database: Database, limit: int) -> RunWriter:
-    return RunWriter(database, limit, TaskDispatcher(MemoryBus(), lambda: None))
+    return RunWriter(database, limit, ReadyPublisher(MemoryBus(), lambda: None))
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ async def list_run_ids(database: Database, app: str = "leaf") -> set[str]:
 
 async def test_many_at_once_are_all_there_before_they_are_answered(database: Database) -> None:
     dispatches = []
-    writer = RunWriter(database, 1000, TaskDispatcher(MemoryBus(), lambda: dispatches.append(1)))
+    writer = RunWriter(database, 1000, ReadyPublisher(MemoryBus(), lambda: dispatches.append(1)))
 
     async def submit_one(number: int) -> None:
         submitted = await writer.submit(submit_request(number))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from libs.common.manifests.apicomponent import ApiSpec
-from services.scheduler.components import desired
+from services.scheduler.components import desired_instances
 from services.scheduler.model.run import Run
 from services.scheduler.plans import planner, submission
 from services.scheduler.plans.planner import build_stage_tasks
@@ -32,10 +32,10 @@ def manifests(sources: bytes, settings: bytes = SETTINGS) -> bytes:
     return text.replace(OF_TRAIN, OF_TRAIN + b"      envFrom: [" + sources + b"]\n") + settings
 
 
-def only_instance(text: bytes) -> desired.DesiredInstance:
+def only_instance(text: bytes) -> desired_instances.DesiredInstance:
     return next(
         single_instance
-        for single_instance in desired.desired_instances(catalog(text), "c0ffee", {}, {})
+        for single_instance in desired_instances.desired_instances(catalog(text), "c0ffee", {}, {})
         if single_instance.name == "echo"
     )
 

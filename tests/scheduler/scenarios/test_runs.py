@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from libs.common.errors import Conflict
-from services.scheduler.tasks import dispatcher
+from services.scheduler.tasks import ready_publisher
 from tests.scheduler.conftest import ALICE, OWNER, SHORT_LEASE_S, Mesh, healthy_status
 
 BODY = {"inputs": {"raw": "in/a.csv"}, "outputs": {"model": "weights"}}
@@ -269,7 +269,7 @@ async def test_an_unknown_run_and_an_unknown_api_are_404(mesh: Mesh) -> None:
 async def test_queues_show_what_waits_and_what_nobody_could_use(mesh: Mesh) -> None:
     await go_live(mesh)
     await mesh.submit(BODY)
-    async with mesh.bus.consume(dispatcher.task_queue("cpu")) as consumer:
+    async with mesh.bus.consume(ready_publisher.task_queue("cpu")) as consumer:
         await (await consumer.next()).reject("poisoned")
     cpu, gpu = (await mesh.call("GET", "/api/v1/queues", headers=OWNER))[1]["items"]
     assert (cpu["name"], cpu["depth"], cpu["dead"], cpu["oldest"] is not None) == ("tasks.cpu", 1, 1, True)

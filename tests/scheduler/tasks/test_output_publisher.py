@@ -7,7 +7,7 @@ import time
 import pytest
 
 from libs.common.db import Database
-from services.scheduler.db import due_work, tasks
+from services.scheduler.db import due_conditions, tasks
 from services.scheduler.tasks.output_publisher import RetryDelay
 from tests.scheduler.conftest import Mesh
 from tests.scheduler.scenarios.test_runs import BODY, go_live
@@ -46,10 +46,10 @@ async def test_one_that_another_scheduler_was_told_of_is_due(mesh: Mesh, databas
     mesh.services.held_groups.add("large")
     other = Database(database_url)
     async with other.read() as conn:
-        assert not (await due_work.find_due_work(conn, time.time())).publications
+        assert not (await due_conditions.find_due_work(conn, time.time())).publications
     await start_publication(mesh, "large")
     async with other.read() as conn:
-        assert (await due_work.find_due_work(conn, time.time())).publications
+        assert (await due_conditions.find_due_work(conn, time.time())).publications
         assert len(await tasks.list_by_state(conn, "stage", "publishing")) == 1
     await other.close()
     mesh.services.held_groups.clear()

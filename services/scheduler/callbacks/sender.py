@@ -1,4 +1,4 @@
-"""The webhook dispatcher: turns changes of runs into deliveries and sends them until the receiver accepts one."""
+"""The callback sender: turns changes of runs into deliveries and sends them until the receiver accepts one."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from libs.common.db import Database, database_time
 from libs.common.periodic_task import for_each
 from libs.common.settings import Settings
 from services.scheduler import credential_encryption
-from services.scheduler.callbacks import events, signing
+from services.scheduler.callbacks import cloud_events, signing
 from services.scheduler.db import Connection, callbacks
 from services.scheduler.db import runs as run_rows
+from services.scheduler.loop_triggers import LoopTriggers
 from services.scheduler.model.callback import Callback, Delivery
 from services.scheduler.model.run import Run
 from services.scheduler.public_http_client import PublicHttpClient
 from services.scheduler.runs import queries
-from services.scheduler.triggers import LoopTriggers
 
 MAX_BATCH = 64
 """Callbacks, and deliveries, of one pass."""
 
 
-async def dispatch_callbacks(
+async def send_callbacks(
     db: Database, public_http: PublicHttpClient, triggers: LoopTriggers, settings: Settings
 ) -> None:
     """One pass. An error while enqueueing does not delay deliveries."""
@@ -63,7 +63,7 @@ async def _enqueue_events(db: Database, settings: Settings, run_id: str) -> None
         run = await run_rows.get(conn, callback.app, run_id) if callback else None
         if callback is None or run is None:
             return
-        new_events = events.due_events(callback, run)
+        new_events = cloud_events.due_events(callback, run)
         if new_events:
             await _add_deliveries(conn, run, new_events.values(), settings.public_url, now)
         encrypted = credential_encryption.encrypt_headers(settings.internal_token, run_id, callback.spec)
@@ -81,7 +81,7 @@ async def _add_deliveries(conn: Connection, run: Run, new_events: Iterable[str],
     run_json = await queries.load_run_json(conn, run)
     for event in new_events:
         delivery_id = f"m_{secrets.token_hex(10)}"
-        body = orjson.dumps(events.build_cloud_event(delivery_id, run, event, run_json, public_url)).decode()
+        body = orjson.dumps(cloud_events.build_cloud_event(delivery_id, run, event, run_json, public_url)).decode()
         delivery = Delivery(id=delivery_id, run=run.id, event=event, body=body, next_at=now, created_at=now)
         await callbacks.add_delivery(conn, delivery)
 
@@ -98,7 +98,7 @@ async def _deliver_once(
     seconds = time.monotonic() - started
     async with db.write() as conn:
         now = await database_time(conn)
-        columns = events.delivery_after_attempt(delivery, status, error, seconds, now)
+        columns = cloud_events.delivery_after_attempt(delivery, status, error, seconds, now)
         await callbacks.update_delivery(conn, delivery.id, columns)
     if columns["next_at"] is not None:
         asyncio.get_running_loop().call_later(columns["next_at"] - now, triggers.callbacks.wake)

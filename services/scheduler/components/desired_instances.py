@@ -19,8 +19,8 @@ from libs.common.protocol.container import ContainerResources
 from libs.common.protocol.instance import BatchLimits
 from services.scheduler.components.autoscaler import initial_scale
 from services.scheduler.model.app import App
+from services.scheduler.model.autoscaling import ScaleState, ScalingBounds
 from services.scheduler.model.rollout import Rollout
-from services.scheduler.model.scaling import ScaleState, ScalingBounds
 from services.scheduler.model.task import StoredInstanceSpec, Task
 from services.scheduler.model.worker import Worker
 

@@ -1,8 +1,8 @@
-"""Task dispatcher: publishes messages that a task is ready. They are hints; the task's row is the outbox.
+"""Task publisher: publishes messages that a task is ready. They are hints; the task's row is the outbox.
 
 A window bounds how many messages wait in the broker, so that workers claim by priority and not by age. While the window
 has credits, the transaction that makes tasks ready marks them as dispatched, and publishes after its commit. All
-others, and those that no worker has claimed, are left to the dispatch relay.
+others, and those that no worker has claimed, are left to the ready relay.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def task_queue(resource_class: str) -> Queue:
     return Queue(f"tasks.{resource_class}", (f"task.ready.v1.{resource_class}",))
 
 
-class TaskDispatcher:
-    """`wake_relay` requests a run of the dispatch relay, which calls `refill`."""
+class ReadyPublisher:
+    """`wake_relay` requests a run of the ready relay, which calls `refill`."""
 
     def __init__(self, bus: Bus, wake_relay: Callable[[], None]) -> None:
         self._bus, self._wake_relay = bus, wake_relay

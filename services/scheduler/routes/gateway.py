@@ -9,9 +9,9 @@ from fastapi import APIRouter, Response
 from libs.common.http.hot_routes import OrjsonResponse
 from libs.common.protocol.load_report import LoadReport
 from libs.common.protocol.route_table import RouteTableChange
-from services.scheduler import credential_encryption, notifications
+from services.scheduler import credential_encryption, long_poll_notifier
 from services.scheduler.components import load_reports
-from services.scheduler.db import counters, routes
+from services.scheduler.db import routes, version_counters
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.routes.dependencies import DependenciesDep
 
@@ -23,10 +23,10 @@ router = APIRouter(prefix="/internal", include_in_schema=False)
 async def get_route_table(deps: DependenciesDep, since: int = -1, wait: float = 0.0) -> Response:
     """Changes after version `since` (long poll); the full table for -1 or for a version that never existed."""
     remaining = min(wait, MAX_WAIT_S)
-    with deps.notifier.subscribe(notifications.ROUTE_TABLE) as subscription:
+    with deps.notifier.subscribe(long_poll_notifier.ROUTE_TABLE) as subscription:
         while True:
             async with deps.db.read() as conn:
-                full = since < 0 or since > await counters.get_counter(conn, "table")
+                full = since < 0 or since > await version_counters.get_counter(conn, "table")
                 version, documents = await routes.list_routes_since(conn, 0 if full else since)
             if full or version > since:
                 change = RouteTableChange(version=version, full=full)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from services.scheduler.coalesce import Coalescer
+from services.scheduler.read_coalescer import ReadCoalescer
 
 
 async def test_who_comes_in_one_step_shares_a_look_and_who_comes_later_does_not() -> None:
-    coalescer, gate = Coalescer[int](), asyncio.Event()
+    coalescer, gate = ReadCoalescer[int](), asyncio.Event()
     started: list[int] = []
 
     async def read() -> int:
@@ -28,7 +28,7 @@ async def test_who_comes_in_one_step_shares_a_look_and_who_comes_later_does_not(
 
 
 async def test_one_who_leaves_takes_the_look_from_nobody() -> None:
-    coalescer, gate = Coalescer[str](), asyncio.Event()
+    coalescer, gate = ReadCoalescer[str](), asyncio.Event()
 
     async def look() -> str:
         await gate.wait()

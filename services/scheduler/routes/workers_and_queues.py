@@ -7,10 +7,10 @@ from libs.common.db import database_time
 from libs.common.errors import NotFound
 from libs.common.http.documented_router import DocumentedRouter
 from libs.common.http.response_shapes import Page
-from services.scheduler import notifications
-from services.scheduler.db import ready_queue, tasks, workers
+from services.scheduler import long_poll_notifier
+from services.scheduler.db import ready_tasks, tasks, workers
 from services.scheduler.routes.dependencies import CallerDep, DependenciesDep
-from services.scheduler.tasks import dispatcher
+from services.scheduler.tasks import ready_publisher
 from services.scheduler.workers import views
 from services.scheduler.workers.views import DeadLetterJson, DrainJson, QueueJson, RedriveJson, WorkerJson
 
@@ -40,7 +40,7 @@ async def drain_worker(deps: DependenciesDep, caller: CallerDep, name: str, off:
         if not await workers.set_draining(conn, name, not off):
             raise NotFound(f"no worker {name}")
         held = await tasks.list_claimed_by(conn, name)
-    deps.notifier.notify(notifications.worker_orders(name))
+    deps.notifier.notify(long_poll_notifier.worker_orders(name))
     for app in {task.app for task in held if task.kind == "instance"}:
         deps.triggers.reconcile(app)
     return {"name": name, "draining": not off}
@@ -52,12 +52,12 @@ async def list_queues(deps: DependenciesDep, caller: CallerDep) -> Page[QueueJso
     caller.require_scope("read")
     async with deps.db.read() as conn:
         now = await database_time(conn)
-        depths = {depth["resource_class"]: depth for depth in await ready_queue.get_queue_depths(conn)}
+        depths = {depth["resource_class"]: depth for depth in await ready_tasks.get_queue_depths(conn)}
     letters = await deps.bus.list_dead_letters()
     return {
         "items": [
-            views.queue_to_json(dispatcher.task_queue(resource_class), depths.get(resource_class), letters, now)
-            for resource_class in dispatcher.DEFAULT_CLASSES
+            views.queue_to_json(ready_publisher.task_queue(resource_class), depths.get(resource_class), letters, now)
+            for resource_class in ready_publisher.DEFAULT_CLASSES
         ],
         "next": None,
     }
@@ -80,8 +80,8 @@ async def redrive_queue(deps: DependenciesDep, caller: CallerDep, name: str) -> 
 
 def _find_queue(name: str) -> Queue:
     queues = {
-        dispatcher.task_queue(resource_class).name: dispatcher.task_queue(resource_class)
-        for resource_class in dispatcher.DEFAULT_CLASSES
+        ready_publisher.task_queue(resource_class).name: ready_publisher.task_queue(resource_class)
+        for resource_class in ready_publisher.DEFAULT_CLASSES
     }
     if name not in queues:
         raise NotFound(f"no queue {name}; queues are {', '.join(queues)}")

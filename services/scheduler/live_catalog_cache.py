@@ -8,8 +8,8 @@ from collections import OrderedDict
 from libs.common.db import Database
 from libs.common.errors import NotFound, Unavailable
 from libs.common.manifests.catalog import Catalog
-from services.scheduler.coalesce import Coalescer
 from services.scheduler.db import Connection, apps
+from services.scheduler.read_coalescer import ReadCoalescer
 
 MAX_CATALOGS = 1024
 FRESH_S = 0.2
@@ -17,10 +17,10 @@ FRESH_S = 0.2
 LiveCatalog = tuple[Catalog, str]
 
 
-class CatalogCache:
+class LiveCatalogCache:
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._reads: Coalescer[LiveCatalog] = Coalescer()
+        self._reads: ReadCoalescer[LiveCatalog] = ReadCoalescer()
         self._recent: dict[str, tuple[float, LiveCatalog]] = {}
         self._catalogs: OrderedDict[tuple[str, str], Catalog] = OrderedDict()
         """LRU cache, by app and deployment."""

@@ -1,4 +1,4 @@
-"""A cached quota of waiting runs per app, and an estimate of the database's clock, from a recent count."""
+"""A cached quota of queued runs per app, and an estimate of the database's clock, from a recent count."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class QuotaSample:
     """Monotonic time of the count."""
 
 
-class WaitingRunQuota:
+class QueuedRunQuota:
     def __init__(self) -> None:
         self._samples: dict[str, QuotaSample] = {}
 

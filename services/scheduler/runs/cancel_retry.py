@@ -12,7 +12,7 @@ from services.scheduler.db import runs as run_rows
 from services.scheduler.model.run import Run
 from services.scheduler.runs.queries import require_run
 from services.scheduler.tasks import transitions
-from services.scheduler.tasks.apply import TransitionApplier
+from services.scheduler.tasks.transition_applier import TransitionApplier
 
 
 async def cancel_run(db: Database, applier: TransitionApplier, app: str, run_id: str) -> None:

@@ -7,8 +7,8 @@ from libs.common.periodic_task import for_each
 from services.scheduler.db import runs as run_rows
 from services.scheduler.db import tasks
 from services.scheduler.plans.planner import new_run_id
-from services.scheduler.runs import chain, commands, writer
-from services.scheduler.tasks.apply import TransitionApplier
+from services.scheduler.runs import cancel_retry, run_chain, writer
+from services.scheduler.tasks.transition_applier import TransitionApplier
 
 
 async def advance_chains(db: Database, applier: TransitionApplier) -> None:
@@ -33,19 +33,19 @@ async def _advance_chain(db: Database, applier: TransitionApplier, app: str, cha
         if first is None or first.is_final:
             return False
         successors = (await run_rows.list_chain(conn, chain_id))[1:]
-        step = chain.next_chain_step(first, await tasks.list_by_run(conn, chain_id), successors, now)
+        step = run_chain.next_chain_step(first, await tasks.list_by_run(conn, chain_id), successors, now)
         if step.final_columns is not None:
             ended_run = await run_rows.update_run(conn, first, step.final_columns)
         elif step.start_position is not None:
             previous = successors[-1] if successors else first
             stages = await tasks.list_by_run(conn, previous.id)
-            draft = chain.build_successor(first, previous, stages, step.start_position, new_run_id())
+            draft = run_chain.build_successor(first, previous, stages, step.start_position, new_run_id())
             new_run = writer.start_run(draft, now)
             await writer.insert_runs(conn, [new_run])
             await run_rows.update_run(conn, first, {})
     if step.start_position is not None:
         writer.log_submission(new_run.run)
     if step.cancel_run is not None:
-        await commands.cancel_if_open(db, applier, app, step.cancel_run)
+        await cancel_retry.cancel_if_open(db, applier, app, step.cancel_run)
     applier.notify_chain(chain_id, ended_run)
     return step.start_position is not None

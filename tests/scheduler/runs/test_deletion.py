@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from libs.common.db import Database
-from services.scheduler.runs.retention import retention_seconds
+from services.scheduler.runs.deletion import retention_seconds
 from tests.scheduler.conftest import ALICE, Mesh
 from tests.scheduler.manifests import MANIFESTS, catalog_json
 from tests.scheduler.scenarios.test_chains import run_stage, submit_chain

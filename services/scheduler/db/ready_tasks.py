@@ -1,4 +1,4 @@
-"""Ready queue: queries on ready tasks, in scheduling order, and which of them have been dispatched."""
+"""The ready queue: queries on ready tasks, in scheduling order, and which of them have been dispatched."""
 
 from __future__ import annotations
 

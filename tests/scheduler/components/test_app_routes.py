@@ -6,7 +6,7 @@ import pytest
 
 from libs.common.protocol.access import AppAccess
 from libs.common.protocol.route_table import AppRoutes
-from services.scheduler.components.route_table import build_app_routes
+from services.scheduler.components.app_routes import build_app_routes
 from tests.scheduler.conftest import OWNER, Mesh, healthy_status
 from tests.scheduler.manifests import MANIFESTS, catalog
 from tests.scheduler.scenarios.test_runs import go_live

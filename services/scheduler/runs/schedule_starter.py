@@ -18,17 +18,17 @@ from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
 from libs.common.periodic_task import for_each
 from libs.common.times import iso_time
-from services.scheduler.catalog_cache import CatalogCache
 from services.scheduler.db import Connection
 from services.scheduler.db import runs as run_rows
 from services.scheduler.db import schedules as schedule_rows
+from services.scheduler.live_catalog_cache import LiveCatalogCache
+from services.scheduler.loop_triggers import LoopTriggers
 from services.scheduler.model.run import Run
 from services.scheduler.model.schedule import Schedule, ScheduleSpec
 from services.scheduler.plans.planner import new_run_id
 from services.scheduler.plans.submission import Submission, Submitter, api_without_manifest, parse_submission
-from services.scheduler.runs import commands, create, writer
-from services.scheduler.tasks.apply import TransitionApplier
-from services.scheduler.triggers import LoopTriggers
+from services.scheduler.runs import cancel_retry, submission_handler, writer
+from services.scheduler.tasks.transition_applier import TransitionApplier
 
 MAX_PROBLEM = 1000
 ERROR_RETRY_S = 3600.0
@@ -92,7 +92,7 @@ class ScheduleStarter:
 
     db: Database
     databox: ServiceClient
-    catalogs: CatalogCache
+    catalogs: LiveCatalogCache
     applier: TransitionApplier
     triggers: LoopTriggers
     waiting_limit: int
@@ -126,7 +126,7 @@ class ScheduleStarter:
             accepted, chain, problem = None, (), error.detail
         previous_run = await self._find_previous_run(due)
         if previous_run is not None and due.spec.concurrency_policy == "Replace":
-            await commands.cancel_if_open(self.db, self.applier, due.app, previous_run.id)
+            await cancel_retry.cancel_if_open(self.db, self.applier, due.app, previous_run.id)
         async with self.db.write() as conn:
             now = await database_time(conn)
             current = await schedule_rows.get(conn, due.app, due.pipeline)
@@ -141,25 +141,25 @@ class ScheduleStarter:
             elif (await run_rows.count_queued(conn, due.app, limit := self.waiting_limit))[0] >= limit:
                 columns["problem"] = f"not started: {due.app} has reached its limit of {limit} waiting runs"
             else:
-                new_run = writer.start_run(create.build_run(due.app, chain, accepted, OWNER_USER), now)
+                new_run = writer.start_run(submission_handler.build_run(due.app, chain, accepted, OWNER_USER), now)
                 await writer.insert_runs(conn, [new_run])
                 columns["last_run"] = new_run.run.id
             await schedule_rows.update_schedule(conn, current, columns)
         if "last_run" in columns:
             writer.log_submission(new_run.run)
-        self.triggers.dispatch_relay.wake()
+        self.triggers.ready_relay.wake()
 
     async def _build_submission(self, due: Schedule) -> tuple[Submission, Sequence[ExperimentPipeline]]:
         """The submission that a caller would send, and its chain. Raises Invalid, NotFound."""
         catalog, commit = await self.catalogs.get_live(due.app)
-        chain = create.resolve_chain(catalog, due.pipeline)
-        api = create.first_api_spec(catalog, due.pipeline) or api_without_manifest(chain, due.spec.inputs)
+        chain = submission_handler.resolve_chain(catalog, due.pipeline)
+        api = submission_handler.first_api_spec(catalog, due.pipeline) or api_without_manifest(chain, due.spec.inputs)
         body = {"inputs": due.spec.inputs, "labels": {SCHEDULE_LABEL: due.pipeline}}
         owner = Submitter(due.app, OWNER_USER, catalog.boxes)
         accepted = parse_submission(
             chain, api, body, user=owner, commit=commit, run=new_run_id(), config_maps=catalog.config_maps
         )
-        await create.check_locations(self.databox, due.app, accepted)
+        await submission_handler.check_locations(self.databox, due.app, accepted)
         return accepted, chain
 
     async def _find_previous_run(self, due: Schedule) -> Run | None:

@@ -10,7 +10,7 @@ import pytest
 
 from libs.common.db import Database
 from services.scheduler.db import runs
-from services.scheduler.runs import waiting
+from services.scheduler.runs import long_poll
 from tests.scheduler.conftest import ALICE, DEADLINE_S, Mesh
 from tests.scheduler.scenarios.test_runs import BODY, go_live
 
@@ -62,7 +62,7 @@ async def test_who_waits_asks_the_database_nothing_while_nothing_changes(
     identity = (await mesh.submit(BODY))[1]["id"]
     path = f"/internal/apps/leaf/runs/{identity}"
     etag = (await mesh.call("GET", path))[2]["Etag"]
-    reads = record_calls(monkeypatch, waiting, "get_run")
+    reads = record_calls(monkeypatch, long_poll, "get_run")
     headers = {**ALICE, "Prefer": "wait=4", "If-None-Match": etag}
     assert (await mesh.call("GET", path, headers=headers))[0] == 304
     assert len(reads) <= 4  # before and after, and once for the first look of the lookout
@@ -73,7 +73,7 @@ async def test_who_waits_for_the_end_is_told_of_it_and_not_woken_by_stages(
 ) -> None:
     await go_live(mesh)
     identity = (await mesh.submit(BODY))[1]["id"]
-    path, reads = f"/internal/apps/leaf/runs/{identity}", record_calls(monkeypatch, waiting, "_get_if_ended")
+    path, reads = f"/internal/apps/leaf/runs/{identity}", record_calls(monkeypatch, long_poll, "_get_if_ended")
     polls = record_calls(monkeypatch, runs, "get_versions")
     waiter = asyncio.create_task(mesh.call("GET", path, headers={**ALICE, "Prefer": "wait=30"}))
     lease = await mesh.claim(kind="stage")

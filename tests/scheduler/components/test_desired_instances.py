@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.scheduler.components.desired import DesiredInstance, desired_instances
+from services.scheduler.components.desired_instances import DesiredInstance, desired_instances
 from tests.scheduler.manifests import MANIFESTS, catalog
 
 SCANS = b"---\napiVersion: mlmesh/v1\nkind: DataBox\nmetadata: {name: scans}\nspec: {s3DefaultStorage: {}}\n"

@@ -16,14 +16,14 @@ from libs.common.log import get
 from libs.common.periodic_task import for_each
 from libs.common.protocol.publication import Moves
 from libs.common.settings import Settings
-from services.scheduler.db import Connection, apps, stage_cache, tasks, tombstones
+from services.scheduler.db import Connection, apps, run_tombstones, stage_cache, tasks
 from services.scheduler.db import runs as run_rows
+from services.scheduler.loop_triggers import LoopTriggers
 from services.scheduler.model.run import Run
+from services.scheduler.model.run_tombstone import Cleanup, Tombstone
 from services.scheduler.model.task import AttemptRef
-from services.scheduler.model.tombstone import Cleanup, Tombstone
 from services.scheduler.plans import planner
 from services.scheduler.runs.queries import require_run
-from services.scheduler.triggers import LoopTriggers
 
 MAX_BATCH = 100
 TOMBSTONE_TTL_S = 365 * 86400.0
@@ -58,7 +58,7 @@ async def _delete_rows(conn: Connection, run: Run, now: float, *, files: bool) -
     cleanup = Cleanup(areas=(f"runs/{run.id}", f"logs/runs/{run.id}"), published=tuple(moves))
     tombstone = Tombstone(run=run.id, app=run.app, deleted_at=now, cleanup=cleanup)
     await stage_cache.delete_run_entries(conn, run.id)
-    await tombstones.add_tombstone(conn, tombstone)
+    await run_tombstones.add_tombstone(conn, tombstone)
     await run_rows.delete_run(conn, run.id)
 
 
@@ -96,7 +96,7 @@ def retention_seconds(manifest: Mapping[str, Any] | None, default: float) -> flo
 
 async def _clean_tombstones(db: Database, databox: ServiceClient) -> None:
     async with db.read() as conn:
-        pending = await tombstones.list_pending_cleanup(conn, MAX_BATCH)
+        pending = await run_tombstones.list_pending_cleanup(conn, MAX_BATCH)
     for tombstone in pending:
         try:
             await _delete_files(databox, tombstone.app, tombstone.cleanup)
@@ -104,9 +104,9 @@ async def _clean_tombstones(db: Database, databox: ServiceClient) -> None:
             get("scheduler").info("Failed to delete the files of a run", run=tombstone.run, why=error.detail)
             continue
         async with db.write() as conn:
-            await tombstones.mark_cleaned(conn, tombstone.run)
+            await run_tombstones.mark_cleaned(conn, tombstone.run)
     async with db.write() as conn:
-        await tombstones.delete_older(conn, await database_time(conn) - TOMBSTONE_TTL_S)
+        await run_tombstones.delete_older(conn, await database_time(conn) - TOMBSTONE_TTL_S)
 
 
 async def _clean_attempts(db: Database, databox: ServiceClient, now: float) -> None:

@@ -1,4 +1,4 @@
-"""Creation of runs: validates a submission against the live revision and hands the run to the writer."""
+"""Submission handler: validates a submission against the live revision, and hands the new run to the writer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from libs.common.memoize import memoize_by_identity
 from libs.common.protocol.staging import SourcesRequest, SourcesResponse
 from libs.common.settings import Settings
 from services.scheduler import credential_encryption
-from services.scheduler.catalog_cache import CatalogCache
+from services.scheduler.live_catalog_cache import LiveCatalogCache
+from services.scheduler.loop_triggers import LoopTriggers
 from services.scheduler.model.callback import CallbackRequest
 from services.scheduler.model.run import Run
 from services.scheduler.plans import submission
@@ -28,13 +29,12 @@ from services.scheduler.plans.planner import new_run_id
 from services.scheduler.public_http_client import PublicHttpClient
 from services.scheduler.runs import async_prediction
 from services.scheduler.runs.writer import RunWriter, SubmitRequest, SubmittedRun, log_submission
-from services.scheduler.triggers import LoopTriggers
 
 MAX_DEPTH = 128
 """Nesting limit of a body: orjson writes at most 254 levels, and stored documents wrap the body in some."""
 
 
-async def find_pipeline_api(catalogs: CatalogCache, app: str, path: str) -> tuple[Catalog, APIComponent, str]:
+async def find_pipeline_api(catalogs: LiveCatalogCache, app: str, path: str) -> tuple[Catalog, APIComponent, str]:
     """The live catalog, its pipeline's API at `path`, and the live commit. Raises NotFound."""
     catalog, commit = await catalogs.get_live(app)
     if path not in (apis := _pipeline_apis(catalog)):
@@ -139,11 +139,11 @@ async def _check_callback_url(public_http: PublicHttpClient, callback: CallbackR
 
 
 @dataclass(frozen=True)
-class RunCreator:
+class SubmissionHandler:
     """Creates runs and async predictions from requests."""
 
     services: ServiceClients
-    catalogs: CatalogCache
+    catalogs: LiveCatalogCache
     public_http: PublicHttpClient
     run_writer: RunWriter
     triggers: LoopTriggers

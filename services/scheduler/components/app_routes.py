@@ -21,7 +21,7 @@ from libs.common.protocol.route_table import (
     InputType,
 )
 from services.scheduler.components import rollout_verdict
-from services.scheduler.model.scaling import ScalingBounds, instance_capacity
+from services.scheduler.model.autoscaling import ScalingBounds, instance_capacity
 from services.scheduler.model.task import Task
 
 

@@ -1,4 +1,4 @@
-"""Triggers: wake the control loops when a request or another loop leaves work for them."""
+"""Loop triggers: wake the control loops when a request or another loop leaves work for them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class LoopTriggers:
 
     timer_interval: float
     """Seconds within which the timers run once something timed has started."""
-    dispatch_relay: WakeSignal = field(default_factory=WakeSignal)
+    ready_relay: WakeSignal = field(default_factory=WakeSignal)
     output_publisher: WakeSignal = field(default_factory=WakeSignal)
     callbacks: WakeSignal = field(default_factory=WakeSignal)
     retention: WakeSignal = field(default_factory=WakeSignal)

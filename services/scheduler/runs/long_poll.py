@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 from libs.common.db import Database
-from services.scheduler import notifications
-from services.scheduler.coalesce import Coalescer
+from services.scheduler import long_poll_notifier
+from services.scheduler.long_poll_notifier import LongPollNotifier
 from services.scheduler.model.run import Run
-from services.scheduler.notifications import Notifier
+from services.scheduler.read_coalescer import ReadCoalescer
 from services.scheduler.runs import views
 from services.scheduler.runs.queries import get_run, load_run_json, require_run
 from services.scheduler.runs.views import RunJson
@@ -16,8 +16,8 @@ from services.scheduler.runs.views import RunJson
 
 async def wait_for_run(
     db: Database,
-    run_reads: Coalescer[tuple[Run, RunJson] | None],
-    notifier: Notifier,
+    run_reads: ReadCoalescer[tuple[Run, RunJson] | None],
+    notifier: LongPollNotifier,
     app: str,
     run_id: str,
     seconds: float,
@@ -35,7 +35,7 @@ async def wait_for_run(
         return await (_get_if_ended if etag is None else get_run)(db, app, run_id, owner=owner)
 
     with notifier.subscribe(
-        (notifications.run_ended if etag is None else notifications.run_changed)(run_id)
+        (long_poll_notifier.run_ended if etag is None else long_poll_notifier.run_changed)(run_id)
     ) as subscription:
         while True:
             result = await run_reads.run(f"{etag is None}/{owner}/{app}/{run_id}", read)

@@ -12,9 +12,9 @@ from libs.common.errors import NotFound
 from libs.common.http.client import ServiceClient
 from libs.common.http.ranges import RangeDecision, Span, decide_range
 from services.scheduler.db import tasks
+from services.scheduler.long_poll_notifier import LongPollNotifier
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import Task
-from services.scheduler.notifications import Notifier
 from services.scheduler.plans import planner
 
 CHUNK_BYTES = 65536
@@ -100,7 +100,7 @@ async def stream_log(
 
 
 async def tail_instance_log(
-    db: Database, databox: ServiceClient, notifier: Notifier, task: Task, *, follow: bool
+    db: Database, databox: ServiceClient, notifier: LongPollNotifier, task: Task, *, follow: bool
 ) -> AsyncIterator[bytes]:
     """The log of an instance's newest attempt; with `follow`, until that attempt ends."""
     offset, live = 0, follow

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 Result = TypeVar("Result")
 
 
-class Coalescer(Generic[Result]):
+class ReadCoalescer(Generic[Result]):
     """Coalesces only reads that have not started: a running one may predate the notification."""
 
     def __init__(self) -> None:

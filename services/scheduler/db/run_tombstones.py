@@ -6,7 +6,7 @@ from sqlalchemy import delete, exists, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scheduler.db.tables import cache_uses, tombstones
-from services.scheduler.model.tombstone import Cleanup, Tombstone
+from services.scheduler.model.run_tombstone import Cleanup, Tombstone
 
 
 async def add_tombstone(conn: AsyncConnection, tombstone: Tombstone) -> None:

@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from libs.common import log
-from services.scheduler import notifications
+from services.scheduler import long_poll_notifier
 from services.scheduler.db import Connection, runs, tasks
+from services.scheduler.long_poll_notifier import LongPollNotifier
+from services.scheduler.loop_triggers import LoopTriggers
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import FAILED_STATES, ReadyTask, Task, TaskState
-from services.scheduler.notifications import Notifier
 from services.scheduler.plans import planner
 from services.scheduler.tasks import transitions
-from services.scheduler.tasks.dispatcher import TaskDispatcher
-from services.scheduler.triggers import LoopTriggers
+from services.scheduler.tasks.ready_publisher import ReadyPublisher
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ async def lock_task(conn: Connection, task_id: str) -> tuple[Run | None, Task | 
 class TransitionApplier:
     """Writes transitions inside the caller's transaction, and wakes waiters, workers and loops after its commit."""
 
-    dispatcher: TaskDispatcher
-    notifier: Notifier
+    publisher: ReadyPublisher
+    notifier: LongPollNotifier
     triggers: LoopTriggers
     app_limit: int | None
     """How many stages of one app may run at a time."""
@@ -71,7 +71,7 @@ class TransitionApplier:
         for stage_id, update in step.tasks.items():
             changes[stage_id] = {**changes.get(stage_id, {}), **update}
         stages_by_id = {stage.id: stage for stage in stages}
-        dispatched = self.dispatcher.reserve(
+        dispatched = self.publisher.reserve(
             stages_by_id[stage_id].ready_task for stage_id in changes if changes[stage_id].get("state") == "ready"
         )
         for ready_task in dispatched:
@@ -96,7 +96,7 @@ class TransitionApplier:
     def publish_changes(self, task: Task, run: Run | None, applied: AppliedTransition) -> None:
         """Wake the loops and waiters that a changed task concerns. For an instance: the relay and the reconciler."""
         if run is None or self.app_limit is not None:  # with a limit, its end may admit another
-            self.triggers.dispatch_relay.wake()
+            self.triggers.ready_relay.wake()
         if run is None:
             self.triggers.reconcile(task.app)
             return
@@ -106,29 +106,29 @@ class TransitionApplier:
 
     def notify_waiters(self, run: str, applied: AppliedTransition) -> None:
         """Notify requests that wait for the run, the callbacks, the publisher and workers with a task to stop."""
-        self.dispatcher.publish_soon(applied.dispatched)
+        self.publisher.publish_soon(applied.dispatched)
         self.triggers.callbacks.wake()
         if applied.has_publications:
             self.triggers.output_publisher.wake()
-        self.notifier.notify(notifications.run_changed(run))
+        self.notifier.notify(long_poll_notifier.run_changed(run))
         if applied.ended_run is not None:
-            self.notifier.notify(notifications.run_ended(run))
+            self.notifier.notify(long_poll_notifier.run_ended(run))
             self._log_end(applied.ended_run)
         for worker in applied.workers_to_stop:
-            self.notifier.notify(notifications.worker_orders(worker))
+            self.notifier.notify(long_poll_notifier.worker_orders(worker))
 
     def notify_run_change(self, run: str, applied: AppliedTransition) -> None:
         """After the commit of a change that a caller or a deadline made to a run."""
-        self.triggers.dispatch_relay.wake()
+        self.triggers.ready_relay.wake()
         self.triggers.timers.wake()
         self.notify_waiters(run, applied)
 
     def notify_chain(self, run: str, ended_run: Run | None = None) -> None:
         """After the commit of a step of the chain that began with this run, which may be the one that ended it."""
-        self.triggers.dispatch_relay.wake()
+        self.triggers.ready_relay.wake()
         self.triggers.callbacks.wake()
-        self.notifier.notify(notifications.run_changed(run))
-        self.notifier.notify(notifications.run_ended(run))
+        self.notifier.notify(long_poll_notifier.run_changed(run))
+        self.notifier.notify(long_poll_notifier.run_ended(run))
         if ended_run is not None:
             self._log_end(ended_run)
 
@@ -144,19 +144,19 @@ class TransitionApplier:
     ) -> None:
         """After the commit of a heartbeat. `changed_apps`: those whose instances it changed."""
         if routes_changed:
-            self.notifier.notify(notifications.ROUTE_TABLE)
+            self.notifier.notify(long_poll_notifier.ROUTE_TABLE)
         for run in changed_runs:
-            self.notifier.notify(notifications.run_changed(run))
+            self.notifier.notify(long_poll_notifier.run_changed(run))
         for app in changed_apps:
             self.triggers.reconcile(app)
 
     def notify_claimed(self, task: Task, *, has_more: bool) -> None:
         """After the commit of a claim. `has_more`: other tasks are ready."""
         if has_more:
-            self.dispatcher.on_claim()
+            self.publisher.on_claim()
         if task.run:
             self.triggers.callbacks.wake()
-            self.notifier.notify(notifications.run_changed(task.run))
+            self.notifier.notify(long_poll_notifier.run_changed(task.run))
 
 
 async def _affected_stages(conn: Connection, run: Run, changed: Task | None) -> tuple[list[Task], frozenset[TaskState]]:

@@ -31,7 +31,7 @@ def worker_orders(name: str) -> str:
     return f"worker:{name}"
 
 
-class Notifier:
+class LongPollNotifier:
     def __init__(self) -> None:
         self._subscribers: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._closed = False
@@ -69,7 +69,7 @@ class Notifier:
 
 
 class Subscription:
-    def __init__(self, event: asyncio.Event, notifier: Notifier) -> None:
+    def __init__(self, event: asyncio.Event, notifier: LongPollNotifier) -> None:
         self._event = event
         self._notifier = notifier
 
