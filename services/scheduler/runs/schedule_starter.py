@@ -26,7 +26,8 @@ from services.scheduler.loop_triggers import LoopTriggers
 from services.scheduler.model.run import Run
 from services.scheduler.model.schedule import Schedule, ScheduleSpec
 from services.scheduler.plans.planner import new_run_id
-from services.scheduler.plans.submission import Submission, Submitter, api_without_manifest, parse_submission
+from services.scheduler.plans.submission import Submission, api_without_manifest, parse_submission
+from services.scheduler.plans.submitted_values import Submitter
 from services.scheduler.runs import cancel_retry, submission_handler, writer
 from services.scheduler.tasks.transition_applier import TransitionApplier
 

@@ -24,7 +24,7 @@ from services.scheduler.live_catalog_cache import LiveCatalogCache
 from services.scheduler.loop_triggers import LoopTriggers
 from services.scheduler.model.callback import CallbackRequest
 from services.scheduler.model.run import Run
-from services.scheduler.plans import submission
+from services.scheduler.plans import submission, submitted_values
 from services.scheduler.plans.planner import new_run_id
 from services.scheduler.public_http_client import PublicHttpClient
 from services.scheduler.runs import async_prediction
@@ -155,7 +155,7 @@ class SubmissionHandler:
         assert api.spec.experiment_pipeline is not None  # noqa: S101  only such APIs are found
         body = _decode_body(raw)
         chain = resolve_chain(catalog, api.spec.experiment_pipeline.name)
-        submitter = submission.Submitter(app, user, catalog.boxes)
+        submitter = submitted_values.Submitter(app, user, catalog.boxes)
         spec, configs = api.spec.api_spec or ApiSpec(), catalog.config_maps
         accepted = submission.parse_submission(
             chain, spec, body, user=submitter, commit=commit, run=new_run_id(), config_maps=configs

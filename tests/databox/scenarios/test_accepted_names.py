@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from libs.common.locations import Location
-from services.scheduler.plans.submission import BoxAccess, Submitter, parse_location
+from services.scheduler.plans.submitted_values import BoxAccess, Submitter, parse_location
 from tests.databox.conftest import Databox
 from tests.databox.files.test_publications import OUT, store_outputs
 

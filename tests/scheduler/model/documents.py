@@ -13,7 +13,7 @@ from services.scheduler.model.reason import Reason
 from services.scheduler.model.run import Run
 from services.scheduler.model.run_plan import RunPlan
 from services.scheduler.model.task import Task
-from services.scheduler.plans import callback_request, planner, submission
+from services.scheduler.plans import callback_request, planner, submission, submitted_values
 from services.scheduler.runs import async_prediction, run_chain
 from services.scheduler.tasks import transitions
 from services.scheduler.tasks.transitions import AttemptResult
@@ -39,7 +39,7 @@ def make_run(text: bytes, body: Any, pipelines: tuple[str, ...] = ("train",)) ->
         chained,
         app_catalog.apis["train"].spec.api_spec or ApiSpec(),
         body,
-        user=submission.Submitter("leaf", "alice", {"data"}),
+        user=submitted_values.Submitter("leaf", "alice", {"data"}),
         commit="c0ffee",
         run="r_1",
         config_maps=app_catalog.config_maps,

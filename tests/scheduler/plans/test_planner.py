@@ -12,7 +12,7 @@ from libs.common.locations import Location
 from libs.common.manifests.apicomponent import ApiSpec
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import Task
-from services.scheduler.plans import planner, submission
+from services.scheduler.plans import planner, submission, submitted_values
 from services.scheduler.plans.planner import build_stage_tasks
 from tests.scheduler.manifests import catalog
 
@@ -20,10 +20,10 @@ NO_PLACE = (
     'must name a file or folder in a box, <box>/<group>/<file>, without ".", ".." and empty parts; what is on'
     " your machine comes there with: mlmesh box put"
 )
-ALICE = submission.Submitter("leaf", "alice", {"data", "other"})
+ALICE = submitted_values.Submitter("leaf", "alice", {"data", "other"})
 
 
-def submit(body: Any, user: submission.Submitter = ALICE, *, required: bool = True) -> submission.Submission:
+def submit(body: Any, user: submitted_values.Submitter = ALICE, *, required: bool = True) -> submission.Submission:
     app_catalog = catalog()
     spec = app_catalog.apis["train"].spec.api_spec or ApiSpec()
     if not required:
@@ -93,8 +93,8 @@ def test_a_body_that_does_not_fit_is_refused_with_what_to_write(body: Any, error
 def test_places_are_read_with_and_without_the_box(
     value: str, boxes: list[str], folder: bool, expected: Location
 ) -> None:
-    area = submission.BoxAccess(submission.Submitter("leaf", "u", {"data", "other"}), boxes)
-    assert submission.parse_location(value, area, folder=folder) == expected
+    area = submitted_values.BoxAccess(submitted_values.Submitter("leaf", "u", {"data", "other"}), boxes)
+    assert submitted_values.parse_location(value, area, folder=folder) == expected
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_an_output_folder_that_could_not_be_published_is_refused_before_the_work
 
 
 def test_who_has_no_files_gets_outputs_with_the_run() -> None:
-    nobody = submission.Submitter("leaf", ANONYMOUS, {"data", "other"})
+    nobody = submitted_values.Submitter("leaf", ANONYMOUS, {"data", "other"})
     assert submit({"inputs": {"rate": 1.0}}, nobody, required=False).plan.targets == {}
     with pytest.raises(Invalid, match="model: a caller without credentials has no files"):
         submit({"inputs": {"rate": 1.0}, "outputs": {"model": "g"}}, nobody, required=False)

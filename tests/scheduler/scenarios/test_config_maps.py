@@ -9,7 +9,7 @@ import pytest
 from libs.common.manifests.apicomponent import ApiSpec
 from services.scheduler.components import desired_instances
 from services.scheduler.model.run import Run
-from services.scheduler.plans import planner, submission
+from services.scheduler.plans import planner, submission, submitted_values
 from services.scheduler.plans.planner import build_stage_tasks
 from tests.scheduler.manifests import MANIFESTS, catalog
 
@@ -47,7 +47,7 @@ def stage_specs(text: bytes) -> dict[str, dict[str, Any]]:
         [live_catalog.pipelines["train"]],
         live_catalog.apis["train"].spec.api_spec or ApiSpec(),
         body,
-        user=submission.Submitter("leaf", "alice", {"data"}),
+        user=submitted_values.Submitter("leaf", "alice", {"data"}),
         commit="c0ffee",
         run="r_1",
         config_maps=live_catalog.config_maps,
