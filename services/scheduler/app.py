@@ -61,7 +61,7 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
         lifespan=lifespan,
         checks=checks,
         hot_routes=HOT_ROUTES,
-        hot_operations=submissions.operations.routes,
+        hot_operations=submissions.operations,
     )
     for route_module in ROUTE_MODULES:
         app.include_router(route_module.router)

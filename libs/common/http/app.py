@@ -9,19 +9,18 @@ from contextlib import AbstractAsyncContextManager
 from functools import cache
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
-from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.common import log
 from libs.common.errors import ERRORS_BY_STATUS, Malformed, MeshError, SlowBody, Unauthorized
 from libs.common.http.api_document import Document
-from libs.common.http.documented_router import build_service_document
+from libs.common.http.documented_router import DocumentedRouter, build_service_document
 from libs.common.http.hot_routes import HotRoutes, Route
 from libs.common.http.problem import problem_response, validation_error
 from libs.common.http.request_id import accept_request_id
@@ -43,7 +42,7 @@ def create_app(
     checks: Callable[[], Mapping[str, ReadinessCheck]] | Mapping[str, ReadinessCheck] = {},  # noqa: B006  read only
     unauthenticated_paths: tuple[str, ...] = (),
     hot_routes: Sequence[Route] = (),
-    hot_operations: Sequence[BaseRoute] = (),
+    hot_operations: DocumentedRouter | None = None,
 ) -> ServiceApp:
     """The app of the service `name`; `checks` (or its result) are the parts of its readiness.
 
@@ -57,7 +56,7 @@ def create_app(
         openapi_url=None,
         redirect_slashes=False,  # the redirect would contain the address of this service
     )
-    app.hot_operations = hot_operations
+    app.documented_routers = [] if hot_operations is None else [hot_operations]
     app.state.settings = settings
     app.state.on_stop = []  # called at shutdown, before open requests end: wakes long polls
     metrics = ServiceMetrics(name)
@@ -75,15 +74,20 @@ class ServiceApp(FastAPI):
     """A FastAPI app behind an ASGI stack of middleware and hot routes."""
 
     asgi_stack: ASGIApp
-    hot_operations: Sequence[BaseRoute]
+    documented_routers: list[DocumentedRouter]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = self
         await self.asgi_stack(scope, receive, send)
 
+    def include_router(self, router: APIRouter, **options: Any) -> None:
+        super().include_router(router, **options)
+        if isinstance(router, DocumentedRouter):
+            self.documented_routers.append(router)
+
     def openapi(self) -> Document:
         if self.openapi_schema is None:
-            self.openapi_schema = build_service_document(self.title, [*self.routes, *self.hot_operations])
+            self.openapi_schema = build_service_document(self.title, self.documented_routers)
         return self.openapi_schema
 
     async def fastapi_app(self, scope: Scope, receive: Receive, send: Send) -> None:
