@@ -214,7 +214,8 @@ class Quota:
         used_links = [id for id in stored if is_link_reservation(id)]
         if used_links:
             await self.release(used_links)
-        return UsageSample(version, used, started_at, time.monotonic() - started_at, frozenset(stored))
+        stored_uploads = frozenset(stored).difference(used_links)  # another link to a file has the same id again
+        return UsageSample(version, used, started_at, time.monotonic() - started_at, stored_uploads)
 
 
 def find_stored(reservations: Sequence[db.Reservation], stat: Stat) -> list[str]:

@@ -198,6 +198,29 @@ async def test_a_reservation_ends_when_the_file_is_streamed_instead(databox: Dat
     assert (box["used"], box["reserved"]) == (1000, 0)
 
 
+async def test_a_second_link_for_a_stored_file_is_reserved(
+    databox: Databox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored, go_on = asyncio.Event(), asyncio.Event()
+    commit = UploadReservation.commit
+
+    async def commit_later(reservation: UploadReservation, size: int) -> None:
+        stored.set()
+        await go_on.wait()
+        await commit(reservation, size)
+
+    monkeypatch.setattr(UploadReservation, "commit", commit_later)
+    assert (await databox.request_file("PUT", "data/g/f", query="size=600")).status == 200
+    upload = asyncio.create_task(databox.put("data/g/f", b"x" * 600))
+    await stored.wait()
+    async with start_databox(settings) as other:
+        assert ((await other.get_box())["used"], (await other.get_box())["reserved"]) == (600, 0)
+        assert (await other.request_file("PUT", "data/g/f", query="size=200&overwrite=true")).status == 200
+        assert (await other.get_box())["reserved"] == 200
+    go_on.set()
+    await upload
+
+
 async def test_a_full_box_issues_no_upload_links(databox: Databox) -> None:
     await databox.put("data/g/f", b"x" * 999)
     assert (await databox.request_file("PUT", "data/g/other")).status == 200
