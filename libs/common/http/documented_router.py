@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, get_type_hints
 
@@ -17,6 +18,9 @@ from libs.common.http.api_document import OPENAPI_VERSION, Document, complete_do
 
 PAGE_NAME = re.compile(r"\bPage_(\w+?)_\b")
 """pydantic's name of `Page[…]`."""
+BUILD_LOCK = threading.Lock()
+"""pydantic parses the source of a class for its docstrings: two threads of a process that call `ast.parse` at once may
+get a SystemError before Python 3.11.8 and 3.12.2 (https://github.com/python/cpython/issues/106905)."""
 
 
 class DocumentedRouter(APIRouter):
@@ -78,7 +82,8 @@ def _document_options(endpoint: Callable[..., Any], options: Mapping[str, Any]) 
 
 def build_service_document(title: str, routers: Iterable[DocumentedRouter]) -> Document:
     """The OpenAPI document of the routes of these routers, internal ones too."""
-    routes = [route for router in routers for route in router.describe_routes()]
-    document = get_openapi(title=title, version="1", openapi_version=OPENAPI_VERSION, routes=routes)
+    with BUILD_LOCK:
+        routes = [route for router in routers for route in router.describe_routes()]
+        document = get_openapi(title=title, version="1", openapi_version=OPENAPI_VERSION, routes=routes)
     named: Document = json.loads(PAGE_NAME.sub(r"\1Page", json.dumps(document)))
     return complete_document(named)
