@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -183,7 +183,8 @@ class Processes(Mesh):
                     process.kill()
                     process.wait()
         for number in self._left():
-            os.kill(number, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it ends by itself meanwhile
+                os.kill(number, signal.SIGKILL)
 
 
 @contextmanager
