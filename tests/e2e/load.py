@@ -17,6 +17,8 @@ import aiohttp
 from tests.e2e.application import ALICE, Application
 
 ANSWER_TIMEOUT_S = 30.0
+MAX_CATCH_UP_S = 0.5
+"""When this process is held up, the calls of this time are sent at once, not more: a queue refuses a larger burst."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,9 @@ class Load:
                 call = asyncio.create_task(self._call(session))
                 calls.add(call)
                 call.add_done_callback(calls.discard)
-                due += 1 / self.rate
-                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                now = time.monotonic()
+                due = max(due + 1 / self.rate, now - MAX_CATCH_UP_S)
+                await asyncio.sleep(max(0.0, due - now))
             if calls:
                 await asyncio.wait(calls)
 
