@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 from fastapi import Response
 from pydantic import BaseModel, ValidationError
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -28,11 +28,15 @@ class RouteRequest(Request):
     """A request to a hot route."""
 
     async def body(self) -> bytes:
-        """Raises Malformed if the client disconnects before the end."""
-        try:
-            return await super().body()
-        except ClientDisconnect as error:
-            raise Malformed("the request was cut off") from error
+        """To be read once. Raises Malformed if the client disconnects before the end."""
+        pieces = []
+        while True:
+            message = await self.receive()
+            if message["type"] != "http.request":
+                raise Malformed("the request was cut off")
+            pieces.append(message["body"])
+            if not message["more_body"]:
+                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def read_model(self, model: type[Model]) -> Model:
         """The body as a model. Raises Invalid, Malformed."""

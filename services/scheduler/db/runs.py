@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Executable, RowMapping, bindparam, delete,
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import DatabaseNow, Rows, insert_many
+from libs.common.frozen import copy_with
 from services.scheduler.db import due_conditions
 from services.scheduler.db.callbacks import callback_to_row
 from services.scheduler.db.due_conditions import OPEN_RUN
@@ -87,7 +88,7 @@ async def get_versions(conn: AsyncConnection, run_ids: Iterable[str]) -> dict[st
 
 async def update_run(conn: AsyncConnection, run: Run, columns: Mapping[str, Any]) -> Run:
     """Update the columns and increment the version, which is the run's ETag."""
-    updated = Run(**{**run.__dict__, **columns, "version": run.version + 1})
+    updated = copy_with(run, **columns, version=run.version + 1)
     reason = {"reason": updated.reason and updated.reason.to_json()} if "reason" in columns else {}
     await conn.execute(UPDATE, {"run_id": run.id, **columns, **reason, "version": updated.version})
     return updated

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from libs.common.frozen import copy_with
 from libs.common.identity import OWNER_USER
 from libs.common.locations import Location
 from libs.common.manifests import stage_graph
@@ -52,7 +53,7 @@ def build_run_plan(
         shared = _shared_plan(pipeline)
         plan = replace(
             shared,
-            stages=tuple(_add_config_maps(shared.stages, pipeline, config_maps)),
+            stages=tuple(_add_config_maps(shared.stages, pipeline, config_maps)) if config_maps else shared.stages,
             commit=commit,
             user=user,
             sources={**shared.sources, **pipeline_sources},
@@ -135,12 +136,16 @@ def new_run_id() -> str:
     return f"r_{secrets.token_hex(10)}"
 
 
+NEW_STAGE_TASK = Task(id="", kind="stage", app="", name="", state="waiting", created_at=0.0)
+"""What new tasks of stages have in common."""
+
+
 def build_stage_tasks(run: Run) -> list[Task]:
     """The run's new tasks; those without inputs from other stages are ready."""
     return [
-        Task(
+        copy_with(
+            NEW_STAGE_TASK,
             id=f"t_{run.id.partition('_')[2]}_{index}",
-            kind="stage",
             app=run.app,
             run=run.id,
             name=stage.name,

@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 
 from libs.common.db import Database, database_time
 from libs.common.errors import Invalid, MeshError, NotFound
+from libs.common.frozen import copy_with
 from libs.common.http.client import ServiceClient
 from libs.common.http.response_shapes import JsonObject, Time, response_shape
 from libs.common.identity import OWNER_USER
@@ -181,4 +182,4 @@ async def set_paused(db: Database, app: str, pipeline: str, *, paused: bool) -> 
             next_at = schedule.spec.next_start(await database_time(conn))
             columns = {"paused": False, "next_at": next_at}
         await schedule_rows.update_schedule(conn, schedule, columns)
-    return Schedule(**{**schedule.__dict__, **columns})
+    return copy_with(schedule, **columns)

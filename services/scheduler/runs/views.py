@@ -18,6 +18,8 @@ from services.scheduler.runs.pending_reason import NO_SNAPSHOT, QueueSnapshot
 
 StageStatus = Literal["waiting", "queued", "running", "succeeded", "failed", "canceled", "skipped", "stopped"]
 STAGE_STATUS: dict[str, StageStatus] = {"ready": "queued", "claimed": "running", "publishing": "running"}
+STARTING = reason("starting")
+WAITS_FOR_INPUTS = reason("inputs", "waits for earlier stages")
 RunId = Annotated[str, Field(examples=["r_0mdk3q8v7x2w"])]
 Pipeline = Annotated[str, Field(examples=["train"])]
 
@@ -136,10 +138,8 @@ def run_to_json(
     done = sum(task.state == "succeeded" for task in tasks)
     why = visible_reason(run.reason, owner=owner)
     if why is None and run.status == "queued":
-        why = next(
-            (stage_json["reason"] for stage_json in stages if stage_json["status"] == "queued"),
-            visible_reason(reason("starting"), owner=owner),
-        )
+        why = next((stage_json["reason"] for stage_json in stages if stage_json["status"] == "queued"), None)
+        why = why or visible_reason(STARTING, owner=owner)
     address = f"/{run.app}/runs/{run.id}"
     return {
         "id": run.id,
@@ -195,7 +195,7 @@ def stage_to_json(task: Task, queue: QueueSnapshot, user: str, *, owner: bool) -
     if task.state == "ready":
         why = visible_reason(queue.pending_reason(task), owner=owner)
     elif task.state == "waiting" and why is None:
-        why = visible_reason(reason("inputs", "waits for earlier stages"), owner=owner)
+        why = visible_reason(WAITS_FOR_INPUTS, owner=owner)
     elif status == "running" and task.phase == "pulling" and why is None:
         why = visible_reason(reason("image_pull", task.detail or ""), owner=owner)
     return {

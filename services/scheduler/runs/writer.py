@@ -13,6 +13,7 @@ from libs.common import log
 from libs.common.db import Database
 from libs.common.disk import Disk
 from libs.common.errors import Invalid, MeshError, TooManyRequests
+from libs.common.frozen import copy_with
 from services.scheduler.db import Connection, idempotency, tasks
 from services.scheduler.db import runs as run_rows
 from services.scheduler.db.task_rows import new_task_row
@@ -200,7 +201,7 @@ async def resolve_batch(
 
 def start_run(draft: Run, now: float, callback: CallbackRequest | None = None) -> SubmittedRun:
     """The run with its creation time, deadline and stages."""
-    run = Run(**{**draft.__dict__, "created_at": now, "deadline": now + draft.plan.timeout})
+    run = copy_with(draft, created_at=now, deadline=now + draft.plan.timeout)
     return SubmittedRun(run, build_stage_tasks(run), callback)
 
 
