@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scheduler.db.execution_options import get_option
+from services.scheduler.db.connection_caches import get_cache
 from services.scheduler.model.run_plan import RunPlan
 
 MAX_STAGES = 20_000
@@ -25,7 +25,7 @@ class RunPlanCache:
 
     @classmethod
     def for_connection(cls, conn: AsyncConnection) -> RunPlanCache:
-        return get_option(conn, cls.OPTION, cls)
+        return get_cache(conn, cls.OPTION, cls)
 
     def get(self, run: str) -> RunPlan | None:
         return self._plans.get(run)

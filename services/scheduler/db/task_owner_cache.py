@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scheduler.db.execution_options import get_option
+from services.scheduler.db.connection_caches import get_cache
 
 MAX_OWNERS = 10_000
 TaskOwner = tuple[str, str | None]
@@ -22,7 +22,7 @@ class TaskOwnerCache:
 
     @classmethod
     def for_connection(cls, conn: AsyncConnection) -> TaskOwnerCache:
-        return get_option(conn, cls.OPTION, cls)
+        return get_cache(conn, cls.OPTION, cls)
 
     def get(self, task: str) -> TaskOwner | None:
         return self._owners.get(task)

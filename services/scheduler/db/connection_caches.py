@@ -1,4 +1,4 @@
-"""Execution options of a connection: they carry the caches that belong to its database."""
+"""Caches that belong to a database: its connections carry them as execution options."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 Cache = TypeVar("Cache")
 
 
-def get_option(conn: AsyncConnection, name: str, kind: type[Cache]) -> Cache:
+def get_cache(conn: AsyncConnection, name: str, kind: type[Cache]) -> Cache:
     """The cache with which the database was opened; a new one when it was opened without."""
     if conn.sync_connection is None:
         return kind()
