@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.common.db import DatabaseNow, insert_many
 from services.scheduler.db import due_conditions
 from services.scheduler.db.tables import attempts, tasks
-from services.scheduler.db.task_owner_cache import TaskOwner, TaskOwnerCache
 from services.scheduler.db.task_rows import task_from_row, task_to_row
+from services.scheduler.db.task_run_cache import AppAndRun, TaskRunCache
 from services.scheduler.model.reason import Reason
 from services.scheduler.model.task import OPEN_STATES, AttemptRef, Task, TaskState
 
@@ -35,7 +35,7 @@ STATE_COLUMNS = [column for column in tasks.c if column.name not in ("spec", "op
 SELECT = select(tasks).where(tasks.c.id == bindparam("task_id"))
 SELECT_LOCKED = SELECT.with_for_update()
 SELECT_LOCKED_WITH_TIME = SELECT_LOCKED.add_columns(DatabaseNow().label("now"))
-SELECT_OWNER = select(tasks.c.app, tasks.c.run).where(tasks.c.id == bindparam("task_id"))
+SELECT_APP_AND_RUN = select(tasks.c.app, tasks.c.run).where(tasks.c.id == bindparam("task_id"))
 SELECT_BY_RUN = select(*STATE_COLUMNS).where(tasks.c.run == bindparam("run_id")).order_by(tasks.c.replica)
 SELECT_BY_NAMES = SELECT_BY_RUN.where(tasks.c.name.in_(bindparam("names", expanding=True)))
 SELECT_OTHER_STATES = (
@@ -109,11 +109,11 @@ async def list_other_states(conn: AsyncConnection, run: str, excluded: Iterable[
     return frozenset((await conn.execute(SELECT_OTHER_STATES, {"run_id": run, "names": list(excluded)})).scalars())
 
 
-async def get_owner(conn: AsyncConnection, task: str) -> TaskOwner | None:
+async def get_app_and_run(conn: AsyncConnection, task: str) -> AppAndRun | None:
     """The task's app and run, which never change and are cached."""
-    if (owner := TaskOwnerCache.for_connection(conn).get(task)) is not None:
-        return owner
-    row = (await conn.execute(SELECT_OWNER, {"task_id": task})).first()
+    if (cached := TaskRunCache.for_connection(conn).get(task)) is not None:
+        return cached
+    row = (await conn.execute(SELECT_APP_AND_RUN, {"task_id": task})).first()
     return (row.app, row.run) if row else None
 
 
@@ -151,7 +151,7 @@ async def claim_task(conn: AsyncConnection, task: str, worker: str, now: float, 
     if row is None:
         return None
     claimed = task_from_row(row)
-    TaskOwnerCache.for_connection(conn).put(task, (claimed.app, claimed.run))
+    TaskRunCache.for_connection(conn).put(task, (claimed.app, claimed.run))
     attempt = {"task": task, "token": claimed.token, "attempt": claimed.attempt, "worker": worker, "started_at": now}
     await conn.execute(insert(attempts), [attempt])
     return claimed

@@ -37,10 +37,10 @@ class AppliedTransition:
 
 async def lock_task(conn: Connection, task_id: str) -> tuple[Run | None, Task | None, float]:
     """Lock the run and then the task; also returns the time in epoch seconds (0 when there is no such task)."""
-    owner = await tasks.get_owner(conn, task_id)
-    if owner is None:
+    app_and_run = await tasks.get_app_and_run(conn, task_id)
+    if app_and_run is None:
         return None, None, 0.0
-    app, run_id = owner
+    app, run_id = app_and_run
     run = await runs.lock_and_bump(conn, app, run_id) if run_id else None
     return run, *await tasks.get_with_time(conn, task_id)
 
