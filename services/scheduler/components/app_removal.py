@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from libs.common.db import Database, database_time
 from services.scheduler import long_poll_notifier
-from services.scheduler.db import apps, autoscaling, routes, tasks
+from services.scheduler.db import apps, autoscaling, route_table, tasks
 from services.scheduler.db import runs as run_rows
 from services.scheduler.db import schedules as schedule_rows
 from services.scheduler.live_catalog_cache import LiveCatalogCache
@@ -18,7 +18,7 @@ async def remove_app(db: Database, catalogs: LiveCatalogCache, applier: Transiti
         now = await database_time(conn)
         await apps.remove(conn, name)
         catalogs.invalidate(name)
-        await routes.save_app_routes(conn, name, None)
+        await route_table.save_app_routes(conn, name, None)
         await autoscaling.replace_app_scales(conn, name, {})
         await schedule_rows.remove_schedules(conn, name)
         for task in await tasks.list_instances(conn, name):

@@ -19,9 +19,15 @@ from libs.common.protocol.deployment import RolloutStep
 from libs.common.protocol.route_table import AppRoutes
 from libs.common.protocol.staging import SourcesRequest, SourcesResponse
 from services.scheduler import long_poll_notifier
-from services.scheduler.components import app_routes, autoscaler, desired_instances, rollout_reporter, rollout_verdict
+from services.scheduler.components import (
+    autoscaler,
+    desired_instances,
+    rollout_reporter,
+    rollout_verdict,
+    route_builder,
+)
 from services.scheduler.components.desired_instances import DesiredInstance, InstanceSet
-from services.scheduler.db import Connection, apps, autoscaling, routes, tasks, workers
+from services.scheduler.db import Connection, apps, autoscaling, route_table, tasks, workers
 from services.scheduler.db import rollouts as rollout_rows
 from services.scheduler.live_catalog_cache import LiveCatalogCache
 from services.scheduler.long_poll_notifier import LongPollNotifier
@@ -209,20 +215,20 @@ async def _write_routes(conn: Connection, instance_set: InstanceSet) -> bool:
     """Write from a read made under the lock of the table: a heartbeat may have changed the instances before it."""
     if instance_set.app.catalog is None:
         return False
-    old_routes = await routes.get_app_routes(conn, instance_set.app.name)
+    old_routes = await route_table.get_app_routes(conn, instance_set.app.name)
     if _build_routes(instance_set, old_routes) == old_routes:
         return False
-    await routes.lock_route_table(conn)
+    await route_table.lock_route_table(conn)
     instance_set = await _load_instance_set(conn, instance_set.app.name)
     if instance_set.app.catalog is None:
         return False
-    new_routes = _build_routes(instance_set, await routes.get_app_routes(conn, instance_set.app.name))
-    return await routes.save_app_routes(conn, instance_set.app.name, new_routes)
+    new_routes = _build_routes(instance_set, await route_table.get_app_routes(conn, instance_set.app.name))
+    return await route_table.save_app_routes(conn, instance_set.app.name, new_routes)
 
 
 def _build_routes(instance_set: InstanceSet, old_routes: AppRoutes) -> AppRoutes:
     app, live_tasks = instance_set.app, desired_instances.matching_tasks(instance_set.desired_live, instance_set.tasks)
-    return app_routes.build_app_routes(Catalog.from_json(app.catalog or {}), live_tasks, app.access, old_routes)
+    return route_builder.build_app_routes(Catalog.from_json(app.catalog or {}), live_tasks, app.access, old_routes)
 
 
 async def _apply_verdict(conn: Connection, instance_set: InstanceSet, rollout: Rollout, now: float) -> InstanceSet:

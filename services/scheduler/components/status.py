@@ -12,7 +12,7 @@ from libs.common.http.response_shapes import ReasonJson
 from libs.common.manifests.catalog import Catalog
 from libs.common.protocol.route_table import Api
 from libs.common.times import iso_time
-from services.scheduler.components import app_routes
+from services.scheduler.components import route_builder
 from services.scheduler.db import apps, autoscaling, rollouts, tasks
 from services.scheduler.model.app import App
 from services.scheduler.model.reason import Reason, reason
@@ -45,7 +45,7 @@ async def get_component(db: Database, app: str, name: str) -> ComponentJson:
 def list_apis(app: App | None) -> tuple[Api, ...]:
     if app is None or app.catalog is None:
         return ()
-    return app_routes.list_published_apis(Catalog.from_json(app.catalog))
+    return route_builder.list_published_apis(Catalog.from_json(app.catalog))
 
 
 def component_to_json(name: str, tasks: Sequence[Task], *, asleep: bool = False) -> ComponentJson:

@@ -1,4 +1,4 @@
-"""An app's part of the route table, built from its live manifests, instances and users. Pure."""
+"""Builds what the route table says of an app, from its live manifests, instances and users. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table's document of an app."""
+"""Builds what the route table says of an app."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from libs.common.protocol.access import AppAccess
 from libs.common.protocol.route_table import AppRoutes
-from services.scheduler.components.app_routes import build_app_routes
+from services.scheduler.components.route_builder import build_app_routes
 from tests.scheduler.conftest import OWNER, Mesh, healthy_status
 from tests.scheduler.manifests import MANIFESTS, catalog
 from tests.scheduler.scenarios.test_runs import go_live

@@ -1,4 +1,4 @@
-"""Rows of the route table: one document for each app, with the version that wrote it."""
+"""The route table by app, as rows: one document for each app, with the version that wrote it."""
 
 from __future__ import annotations
 
