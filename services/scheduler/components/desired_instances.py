@@ -17,7 +17,7 @@ from libs.common.manifests.container import list_env_sources, secret_names
 from libs.common.manifests.mlcomponent import MLComponent
 from libs.common.protocol.container import ContainerResources
 from libs.common.protocol.instance import BatchLimits
-from services.scheduler.components.autoscaler import initial_scale
+from services.scheduler.components.replica_calculator import initial_scale
 from services.scheduler.model.app import App
 from services.scheduler.model.autoscaling import ScaleState, ScalingBounds
 from services.scheduler.model.rollout import Rollout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from libs.common.db import Database, database_time
 from libs.common.protocol.load_report import LoadReport
-from services.scheduler.components import autoscaler
+from services.scheduler.components import replica_calculator
 from services.scheduler.db import autoscaling
 from services.scheduler.loop_triggers import LoopTriggers
 
@@ -28,7 +28,7 @@ async def update_scaling(db: Database, *, silence_is_idle: bool) -> set[str] | N
             return None
         loads = await autoscaling.get_total_loads(conn, now - LOAD_FRESH_S)
     decisions = {
-        name: autoscaler.decide_replicas(scale, bounds, loads.get(name), now, silence_is_idle=silence_is_idle)
+        name: replica_calculator.decide_replicas(scale, bounds, loads.get(name), now, silence_is_idle=silence_is_idle)
         for name, (bounds, scale) in scaling.items()
     }
     changes = {name: scale for name, scale in decisions.items() if scale != scaling[name][1]}

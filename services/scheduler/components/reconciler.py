@@ -20,8 +20,8 @@ from libs.common.protocol.route_table import AppRoutes
 from libs.common.protocol.staging import SourcesRequest, SourcesResponse
 from services.scheduler import long_poll_notifier
 from services.scheduler.components import (
-    autoscaler,
     desired_instances,
+    replica_calculator,
     rollout_reporter,
     rollout_verdict,
     route_builder,
@@ -259,7 +259,7 @@ async def _apply_verdict(conn: Connection, instance_set: InstanceSet, rollout: R
     await rollout_rows.update_rollout(conn, rollout.deployment, rollout_columns)
     live = {"deployment": rollout.deployment, "commit": rollout.commit, "catalog": rollout.catalog}
     await apps.put(conn, app.name, live)
-    scaling = autoscaler.scaling_for_revision(Catalog.from_json(rollout.catalog), instance_set.scales)
+    scaling = replica_calculator.scaling_for_revision(Catalog.from_json(rollout.catalog), instance_set.scales)
     await autoscaling.replace_app_scales(conn, app.name, scaling)
     await schedule_starter.save_schedules(conn, app.name, Catalog.from_json(rollout.catalog), now)
     instance_set = InstanceSet(

@@ -1,4 +1,4 @@
-"""The autoscaler: how many instances a component should have. Pure.
+"""The replica calculator: how many instances a component should have. Pure.
 
 Scales up immediately with load; scales down only after fewer instances would have sufficed for the whole idle timeout
 (a stabilization window), so that a pause between two bursts causes no cold start.

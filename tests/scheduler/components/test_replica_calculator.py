@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.scheduler.components.autoscaler import decide_replicas, initial_scale
+from services.scheduler.components.replica_calculator import decide_replicas, initial_scale
 from services.scheduler.model.autoscaling import ScaleState, ScalingBounds
 
 BOUNDS = ScalingBounds(min_replicas=0, max_replicas=4, target=2.0, idle_timeout=60.0)
