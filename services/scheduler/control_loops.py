@@ -13,7 +13,7 @@ from libs.common.errors import MeshError
 from libs.common.messages import AccessChanged, FileChanged, RevisionReady
 from libs.common.periodic_task import MAX_BACK_OFF_S, PeriodicTask, WakeSignal, for_each
 from services.scheduler.callbacks import sender
-from services.scheduler.components import load_reports, reconciler, registry_sync
+from services.scheduler.components import autoscaler, load_reports, reconciler, registry_sync
 from services.scheduler.components.reconciler import Reconciler
 from services.scheduler.db import apps, due_conditions, rollouts, tasks
 from services.scheduler.dependencies import Dependencies
@@ -197,7 +197,7 @@ class ControlLoops:
         if now < self._autoscale_after and not self._triggers.load_reported.is_set():
             return
         self._triggers.load_reported.clear()
-        changed_apps = await load_reports.update_scaling(self._deps.db, silence_is_idle=can_scale_down)
+        changed_apps = await autoscaler.update_scaling(self._deps.db, silence_is_idle=can_scale_down)
         self._autoscale_after = now + IDLE_AUTOSCALE_S if changed_apps is None else 0.0
         for app in changed_apps or ():
             self._triggers.reconcile(app)
