@@ -1,12 +1,10 @@
-"""Reports: a worker ends its lease with the result, or asks whether the stage cache has one already."""
+"""Reports: a worker ends its lease with the result."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from libs.common.db import Database
 from libs.common.errors import Conflict
-from libs.common.protocol.report import ReuseQuery, TaskReport
+from libs.common.protocol.report import TaskReport
 from services.scheduler.db import stage_cache, tasks
 from services.scheduler.model.reason import Reason
 from services.scheduler.model.task import Task
@@ -41,22 +39,3 @@ def require_current_lease(task: Task | None, worker: str, token: int) -> Task:
     if task is None or task.state != "claimed" or (task.token, task.worker) != (token, worker):
         raise Conflict("this lease is over; the result is dropped", code="stale_token")
     return task
-
-
-async def complete_from_cache(db: Database, applier: TransitionApplier, task_id: str, query: ReuseQuery) -> bool:
-    """Complete the stage with cached outputs; False when the cache has none."""
-    async with db.write() as conn:
-        run, stored, now = await lock_task(conn, task_id)
-        task = require_current_lease(stored, query.worker, query.token)
-        entry = await stage_cache.find_entry(conn, task.app, query.cache_key)
-        if run is None or entry is None:
-            return False
-        await stage_cache.add_use(conn, entry.attempt.run, run.id)
-        await tasks.end_attempt(conn, task, "succeeded", None, None, now)
-        columns = transitions.stage_after_report(
-            run, task, transitions.AttemptResult("succeeded", None, entry.outputs), now
-        )
-        result = replace(columns["result"], reused=entry.attempt)
-        applied = await applier.apply_transition(conn, run, task, {**columns, "result": result}, now)
-    applier.publish_changes(task, run, applied)
-    return True
