@@ -86,7 +86,7 @@ class AttemptFollower:
 
 
 @dataclass
-class RunLogReader:
+class RunLogFollower:
     """The followers of all attempts; attempts before the resume position are finished."""
 
     resume_from: LogCursor | None
@@ -116,13 +116,13 @@ async def stream_events(
     since: LogCursor | None,
 ) -> AsyncIterator[bytes]:
     """One event per piece of log, attempt after attempt, until the run has ended and everything is sent."""
-    reader = RunLogReader(since)
+    run_follower = RunLogFollower(since)
     with notifier.subscribe(long_poll_notifier.run_changed(run.id)) as subscription:
         while not notifier.closed:
             is_idle = True
             current = await _reload_run(db, run)
             attempts = await list_attempts(db, run, stage)
-            async for piece in _new_events(databox, run, attempts, reader):
+            async for piece in _new_events(databox, run, attempts, run_follower):
                 is_idle = False
                 yield piece
             if current.is_final:
@@ -130,15 +130,15 @@ async def stream_events(
                 return
             if is_idle:
                 yield KEEP_ALIVE
-                await _wait_for_change(databox, run, attempts, reader, subscription)
+                await _wait_for_change(databox, run, attempts, run_follower, subscription)
 
 
 async def _new_events(
-    databox: ServiceClient, run: Run, attempts: list[TaskAttempt], reader: RunLogReader
+    databox: ServiceClient, run: Run, attempts: list[TaskAttempt], run_follower: RunLogFollower
 ) -> AsyncIterator[bytes]:
     """Events for what the logs gained since the last read."""
     for task, attempt in attempts:
-        follower = reader.follower_for(task.name, attempt)
+        follower = run_follower.follower_for(task.name, attempt)
         if follower.finished:
             continue
         name = planner.log_name(run.id, task.name, attempt)
@@ -155,7 +155,7 @@ async def _wait_for_change(
     databox: ServiceClient,
     run: Run,
     attempts: list[TaskAttempt],
-    reader: RunLogReader,
+    run_follower: RunLogFollower,
     subscription: long_poll_notifier.Subscription,
 ) -> None:
     """Wait until a log grows or the run changes, at most LOG_WAIT_S."""
@@ -164,7 +164,7 @@ async def _wait_for_change(
         if _can_grow(task, attempt):
             name, read = (
                 planner.log_name(run.id, task.name, attempt),
-                reader.follower_for(task.name, attempt).read_offset,
+                run_follower.follower_for(task.name, attempt).read_offset,
             )
             waits.append(asyncio.create_task(_wait_for_growth(databox, run.app, name, read)))
     try:

@@ -1,6 +1,6 @@
 """Claims: a worker with a free slot gets a lease of the next ready task.
 
-Lock order as in `tasks.apply`: the run, then its task.
+Lock order as in `tasks.transition_applier`: the run, then its task.
 """
 
 from __future__ import annotations

@@ -4,7 +4,13 @@ import pytest
 
 from libs.common.errors import Malformed
 from services.scheduler.model.task import Task
-from services.scheduler.runs.log_events import AttemptFollower, LogCursor, RunLogReader, log_event, parse_last_event_id
+from services.scheduler.runs.log_events import (
+    AttemptFollower,
+    LogCursor,
+    RunLogFollower,
+    log_event,
+    parse_last_event_id,
+)
 from services.scheduler.runs.log_reader import CHUNK_BYTES, visible_attempts
 
 
@@ -35,11 +41,11 @@ def test_an_event_has_its_place_and_a_line_each() -> None:
 
 
 def test_what_came_before_the_place_is_over() -> None:
-    reader = RunLogReader(parse_last_event_id("train:1:30"))
-    assert reader.follower_for("prepare", 1).finished
-    assert (reader.follower_for("train", 1).finished, reader.follower_for("train", 1).read_offset) == (False, 30)
-    assert (reader.follower_for("train", 2).finished, reader.follower_for("train", 2).read_offset) == (False, 0)
-    assert reader.follower_for("prepare", 1).finished
+    logs = RunLogFollower(parse_last_event_id("train:1:30"))
+    assert logs.follower_for("prepare", 1).finished
+    assert (logs.follower_for("train", 1).finished, logs.follower_for("train", 1).read_offset) == (False, 30)
+    assert (logs.follower_for("train", 2).finished, logs.follower_for("train", 2).read_offset) == (False, 0)
+    assert logs.follower_for("prepare", 1).finished
 
 
 @pytest.mark.parametrize(
