@@ -5,8 +5,8 @@ from __future__ import annotations
 from libs.common.db import database_time
 from libs.common.errors import NotFound
 from libs.common.http.documented_router import DocumentedRouter
-from services.scheduler.callbacks import cloud_events, signing
-from services.scheduler.callbacks.cloud_events import DeliveryJson, DeliveryListJson
+from services.scheduler.callbacks import signing, views
+from services.scheduler.callbacks.views import DeliveryJson, DeliveryListJson
 from services.scheduler.db import callbacks
 from services.scheduler.routes.dependencies import DependenciesDep
 from services.scheduler.routes.run_scope import RunScopeDep, require_visible_run, run_route
@@ -23,9 +23,9 @@ async def list_deliveries(deps: DependenciesDep, scope: RunScopeDep, run_id: str
         deliveries = await callbacks.list_deliveries(conn, run_id)
     key = deps.settings.internal_token
     secret = signing.signing_secret(key, callback.app, callback.user, callback.run) if callback and scope.user else None
-    callback_json = cloud_events.callback_to_json(callback.spec, secret) if callback else None
+    callback_json = views.callback_to_json(callback.spec, secret) if callback else None
     return {
-        "items": [cloud_events.delivery_to_json(delivery) for delivery in deliveries],
+        "items": [views.delivery_to_json(delivery) for delivery in deliveries],
         "next": None,
         "callback": callback_json,
     }
@@ -42,4 +42,4 @@ async def redeliver_event(deps: DependenciesDep, scope: RunScopeDep, run_id: str
         await callbacks.update_delivery(conn, delivery, {"state": "pending", "next_at": now})
         updated = next(item for item in await callbacks.list_deliveries(conn, run_id) if item.id == delivery)
     deps.triggers.callbacks.wake()
-    return cloud_events.delivery_to_json(updated)
+    return views.delivery_to_json(updated)

@@ -14,8 +14,8 @@ from libs.common.http.documented_router import DocumentedRouter
 from libs.common.http.hot_routes import OrjsonResponse, RouteRequest, post_route
 from libs.common.http.response_shapes import JsonObject, response_shape
 from libs.common.identity import ANONYMOUS, OWNER_USER, caller_from_headers
-from services.scheduler.callbacks import cloud_events, signing
-from services.scheduler.callbacks.cloud_events import CallbackJson
+from services.scheduler.callbacks import signing
+from services.scheduler.callbacks.views import CallbackJson, callback_to_json
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.plans.callback_request import FINAL_EVENTS
 from services.scheduler.plans.submission import MAX_LABELS, MAX_PRIORITY
@@ -36,9 +36,7 @@ async def submit_run(request: RouteRequest) -> Response:
     if submitted.callback is None:
         return await _respond(deps, request, submitted, {})
     secret = signing.signing_secret(deps.settings.internal_token, ns, user, submitted.run.id)
-    return await _respond(
-        deps, request, submitted, {"callback": cloud_events.callback_to_json(submitted.callback, secret)}
-    )
+    return await _respond(deps, request, submitted, {"callback": callback_to_json(submitted.callback, secret)})
 
 
 async def submit_prediction(request: RouteRequest) -> Response:

@@ -17,8 +17,7 @@ from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from libs.common.http.server import bind
-from services.scheduler.callbacks import cloud_events, signing
-from services.scheduler.model.callback import Delivery
+from services.scheduler.callbacks import signing
 from services.scheduler.plans import callback_request
 from services.scheduler.public_http_client import open_public_http
 from tests.scheduler.conftest import Mesh
@@ -101,27 +100,6 @@ async def test_an_allowed_address_is_called_by_the_name_that_was_given(host: str
         assert (headers.getall("Host"), headers["X-Who"], body) == ([f"{plain}:{receiver.port}"], "me", b"hello")
 
 
-def test_pauses_grow_to_more_than_a_day_and_then_it_has_failed() -> None:
-    delivery = Delivery(id="m_1", run="r_1", event="failed", body="{}", created_at=0.0)
-    now, seen = 0.0, []
-    while delivery.state == "pending":
-        delivery = Delivery(
-            **{**delivery.__dict__, **cloud_events.delivery_after_attempt(delivery, 500, "it answered 500", 0.1, now)}
-        )
-        seen.append(delivery.next_at)
-        now = delivery.next_at or now
-    assert (delivery.state, delivery.next_at, len(delivery.attempts)) == (
-        "failed",
-        None,
-        len(cloud_events.RETRY_DELAYS_S) + 1,
-    )
-    assert now > 86400
-    gone = cloud_events.delivery_after_attempt(
-        Delivery(id="m", run="r", event="failed", body="", created_at=0.0), 410, "gone", 0.1, 5.0
-    )
-    assert gone["state"] == "failed"
-
-
 @dataclass
 class Receiver:
     port: int
@@ -168,7 +146,7 @@ async def _list_delivered(mesh: Mesh, run: str, number: int) -> Any:
 
 @pytest.mark.settings(callback_networks="127.0.0.0/8")
 async def test_a_run_tells_its_callback_signed_until_it_is_heard(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cloud_events, "RETRY_DELAYS_S", (0.01,) * 7)
+    monkeypatch.setattr("services.scheduler.callbacks.deliveries.RETRY_DELAYS_S", (0.01,) * 7)
     await go_live(mesh)
     async with run_receiver() as receiver:
         receiver.statuses = [500, 302]
