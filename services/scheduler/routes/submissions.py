@@ -21,8 +21,8 @@ from services.scheduler.plans.callback_request import FINAL_EVENTS
 from services.scheduler.plans.submission import MAX_LABELS, MAX_PRIORITY
 from services.scheduler.routes.dependencies import RETRY_AFTER_S, PreferWait, get_dependencies, parse_prefer_wait
 from services.scheduler.runs import long_poll, views
+from services.scheduler.runs.new_runs import SubmittedRun
 from services.scheduler.runs.views import RunJson
-from services.scheduler.runs.writer import SubmittedRun
 
 MAX_KEY_LENGTH = 255
 RUNS_PATH = "/internal/apps/{ns}/apis/{path}/runs"

@@ -7,7 +7,7 @@ from libs.common.periodic_task import for_each
 from services.scheduler.db import runs as run_rows
 from services.scheduler.db import tasks
 from services.scheduler.plans.planner import new_run_id
-from services.scheduler.runs import cancel_retry, run_chain, writer
+from services.scheduler.runs import cancel_retry, new_runs, run_chain
 from services.scheduler.tasks.transition_applier import TransitionApplier
 
 
@@ -40,11 +40,11 @@ async def _advance_chain(db: Database, applier: TransitionApplier, app: str, cha
             previous = successors[-1] if successors else first
             stages = await tasks.list_by_run(conn, previous.id)
             draft = run_chain.build_successor(first, previous, stages, step.start_position, new_run_id())
-            new_run = writer.start_run(draft, now)
-            await writer.insert_runs(conn, [new_run])
+            new_run = new_runs.start_run(draft, now)
+            await new_runs.insert_runs(conn, [new_run])
             await run_rows.update_run(conn, first, {})
     if step.start_position is not None:
-        writer.log_submission(new_run.run)
+        new_runs.log_submission(new_run.run)
     if step.cancel_run is not None:
         await cancel_retry.cancel_if_open(db, applier, app, step.cancel_run)
     applier.notify_chain(chain_id, ended_run)

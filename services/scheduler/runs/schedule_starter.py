@@ -29,7 +29,7 @@ from services.scheduler.model.schedule import Schedule, ScheduleSpec
 from services.scheduler.plans.planner import new_run_id
 from services.scheduler.plans.submission import Submission, api_without_manifest, parse_submission
 from services.scheduler.plans.submitted_values import Submitter
-from services.scheduler.runs import cancel_retry, submission_handler, writer
+from services.scheduler.runs import cancel_retry, new_runs, submission_handler
 from services.scheduler.tasks.transition_applier import TransitionApplier
 
 MAX_PROBLEM = 1000
@@ -143,12 +143,12 @@ class ScheduleStarter:
             elif (await run_rows.count_queued(conn, due.app, limit := self.waiting_limit))[0] >= limit:
                 columns["problem"] = f"not started: {due.app} has reached its limit of {limit} waiting runs"
             else:
-                new_run = writer.start_run(submission_handler.build_run(due.app, chain, accepted, OWNER_USER), now)
-                await writer.insert_runs(conn, [new_run])
+                new_run = new_runs.start_run(submission_handler.build_run(due.app, chain, accepted, OWNER_USER), now)
+                await new_runs.insert_runs(conn, [new_run])
                 columns["last_run"] = new_run.run.id
             await schedule_rows.update_schedule(conn, current, columns)
         if "last_run" in columns:
-            writer.log_submission(new_run.run)
+            new_runs.log_submission(new_run.run)
         self.triggers.ready_relay.wake()
 
     async def _build_submission(self, due: Schedule) -> tuple[Submission, Sequence[ExperimentPipeline]]:

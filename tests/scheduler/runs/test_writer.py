@@ -14,7 +14,9 @@ from libs.common.db import Database
 from libs.common.errors import Invalid, TooManyRequests, Unavailable
 from services.scheduler.db import idempotency, metadata, runs
 from services.scheduler.model.run import Run
-from services.scheduler.runs.writer import RunWriter, SubmitRequest, SubmittedRun
+from services.scheduler.runs.admission import SubmitRequest
+from services.scheduler.runs.new_runs import SubmittedRun
+from services.scheduler.runs.writer import RunWriter
 from services.scheduler.tasks.ready_publisher import ReadyPublisher
 from tests.scheduler.plans.test_planner import make_run
 
