@@ -8,7 +8,7 @@ from libs.common.component_status import ComponentJson
 from libs.common.http.api_document import describe_text
 from libs.common.http.documented_router import DocumentedRouter
 from libs.common.http.response_shapes import Page
-from services.scheduler.components import reconciler, status
+from services.scheduler.components import instance_controller, status
 from services.scheduler.db import tasks
 from services.scheduler.routes.dependencies import CallerDep, DependenciesDep
 from services.scheduler.runs.log_reader import tail_instance_log
@@ -33,7 +33,7 @@ async def restart_component(deps: DependenciesDep, caller: CallerDep, ns: str, n
     """Restart with the current model; healthy instances serve until their replacements are healthy."""
     caller.require_scope("write", ns)
     await status.get_component(deps.db, ns, name)
-    await reconciler.restart_component(deps.db, deps.triggers, ns, name)
+    await instance_controller.restart_component(deps.db, deps.triggers, ns, name)
     return await status.get_component(deps.db, ns, name)
 
 

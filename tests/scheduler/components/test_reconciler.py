@@ -5,7 +5,7 @@ from __future__ import annotations
 from libs.common.db import Database
 from libs.common.http.client import open_service_clients
 from libs.common.settings import Settings
-from services.scheduler.components import reconciler
+from services.scheduler.components import reconciler, rollout_controller
 from services.scheduler.db import apps, metadata, rollouts
 from services.scheduler.live_catalog_cache import LiveCatalogCache
 from services.scheduler.long_poll_notifier import LongPollNotifier
@@ -29,7 +29,7 @@ async def test_a_revision_that_comes_in_while_another_step_is_under_way_is_prepa
                 await apps.put(c, "leaf", {})
             async with database.write() as c:
                 assert await rollouts.add_rollout(c, fresh)
-                assert not await reconciler.evaluate_rollout(c, "leaf")
+                assert (await rollout_controller.evaluate_rollout(c, "leaf")).app.catalog is None
             async with database.read() as c:
                 assert [list(one.steps) for one in await rollouts.list_active_rollouts(c, "leaf")] == [[]]
             catalogs = LiveCatalogCache(database)

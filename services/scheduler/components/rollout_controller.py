@@ -1,0 +1,115 @@
+"""The rollout controller: begins a rollout, and makes its revision live or fails it by the verdict on its instances.
+
+The new instances start beside the live ones. When each is healthy, or blocked by something outside the rollout such as
+a missing model, the revision becomes live. If one fails, the new instances are stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from libs.common.db import Database, database_time
+from libs.common.http.client import ServiceClient
+from libs.common.manifests.catalog import Catalog
+from libs.common.protocol.box import BoxCapacity, BoxDeclaration
+from libs.common.protocol.deployment import RolloutStep
+from services.scheduler.components import desired_instances, instance_controller, replica_calculator, rollout_verdict
+from services.scheduler.components.desired_instances import InstanceSet
+from services.scheduler.db import Connection, apps, autoscaling
+from services.scheduler.db import rollouts as rollout_rows
+from services.scheduler.model.rollout import Rollout
+from services.scheduler.runs import schedule_starter
+
+
+async def begin_rollout(db: Database, databox: ServiceClient, name: str) -> Rollout | None:
+    """The newest open rollout, its boxes declared; older ones become superseded."""
+    async with db.read() as conn:
+        open_rollouts = await rollout_rows.list_active_rollouts(conn, name)
+    if open_rollouts[1:]:
+        async with db.write() as conn:
+            for old in open_rollouts[:-1]:
+                await rollout_rows.update_rollout(conn, old.deployment, {"status": "superseded", "reported": False})
+    newest = open_rollouts[-1] if open_rollouts else None
+    if newest is not None and not newest.steps:
+        await declare_boxes(db, databox, name, [Catalog.from_json(newest.catalog)])
+        async with db.write() as conn:
+            now = await database_time(conn)
+            steps = (rollout_step("boxes", "succeeded", now, finished=now), rollout_step("start", "running", now))
+            await rollout_rows.update_rollout(conn, newest.deployment, {"steps": steps, "reported": False})
+            newest = replace(newest, steps=steps)
+    return newest
+
+
+def rollout_step(
+    name: str, status: str, started: float, *, finished: float | None = None, detail: str = ""
+) -> RolloutStep:
+    return RolloutStep(name=name, status=status, detail=detail, started_at=started, finished_at=finished)
+
+
+async def declare_boxes(db: Database, databox: ServiceClient, name: str, extra: Iterable[Catalog]) -> None:
+    """Declare the boxes of the live revision and of `extra`; databox detaches all others and keeps their data."""
+    async with db.read() as conn:
+        app = await apps.get(conn, name)
+    catalogs = ([Catalog.from_json(app.catalog)] if app and app.catalog else []) + list(extra)
+    boxes = {
+        box: BoxCapacity(capacity=box_manifest.spec.s3_default_storage.capacity)
+        for catalog in catalogs
+        for box, box_manifest in catalog.boxes.items()
+    }
+    await databox.put(f"/internal/apps/{name}/boxes", BoxDeclaration(boxes=boxes).to_json())
+
+
+async def evaluate_rollout(conn: Connection, name: str) -> InstanceSet:
+    """Finish the rollout if its verdict allows. Returns the app's instance set afterwards."""
+    instance_set = await instance_controller.load_instance_set(conn, name)
+    rollouts = await rollout_rows.list_active_rollouts(conn, name)
+    if rollouts and rollouts[-1].steps:  # without steps it has just arrived, and its boxes are not declared yet
+        instance_set = await _apply_verdict(conn, instance_set, rollouts[-1], await database_time(conn))
+    return instance_set
+
+
+async def _apply_verdict(conn: Connection, instance_set: InstanceSet, rollout: Rollout, now: float) -> InstanceSet:
+    """Fail the rollout, make it live or update its steps. Returns the instance set afterwards."""
+    app, new_instances = instance_set.app, instance_set.desired_by_rollout(rollout)
+    new_tasks = desired_instances.matching_tasks(new_instances, instance_set.tasks)
+    verdict, verdict_tasks = rollout_verdict.rollout_verdict(new_tasks)
+    if len(new_tasks) < len(new_instances):
+        verdict, verdict_tasks = "starting", []
+    earlier_steps = [step for step in rollout.steps if step.name not in ("start", "switch")]
+    started_at = next((step.started_at for step in rollout.steps if step.name == "start"), None) or now
+    detail = "; ".join(rollout_verdict.status_line(task) for task in new_tasks)
+    if verdict == "starting":
+        steps = (*earlier_steps, rollout_step("start", "running", started_at, detail=detail))
+        if steps != tuple(rollout.steps):
+            await rollout_rows.update_rollout(conn, rollout.deployment, {"steps": steps, "reported": False})
+        return instance_set
+    if verdict == "failed":
+        columns = {"status": "failed", "errors": [rollout_verdict.instance_error(task) for task in verdict_tasks]}
+        steps = (*earlier_steps, rollout_step("start", "failed", started_at, finished=now, detail=detail))
+        await rollout_rows.update_rollout(conn, rollout.deployment, {**columns, "steps": steps, "reported": False})
+        await _stop_unwanted(conn, instance_set, now)
+        return instance_set
+    finished = rollout_step("start", "succeeded", started_at, finished=now, detail=detail)
+    steps = (*earlier_steps, finished, rollout_step("switch", "succeeded", now, finished=now))
+    warnings = [rollout_verdict.instance_warning(task) for task in new_tasks if task.is_healthy and task.detail]
+    rollout_columns = {"status": "live", "steps": steps, "warnings": warnings, "reported": False}
+    await rollout_rows.update_rollout(conn, rollout.deployment, rollout_columns)
+    live = {"deployment": rollout.deployment, "commit": rollout.commit, "catalog": rollout.catalog}
+    await apps.put(conn, app.name, live)
+    scaling = replica_calculator.scaling_for_revision(Catalog.from_json(rollout.catalog), instance_set.scales)
+    await autoscaling.replace_app_scales(conn, app.name, scaling)
+    await schedule_starter.save_schedules(conn, app.name, Catalog.from_json(rollout.catalog), now)
+    instance_set = InstanceSet(
+        replace(app, deployment=rollout.deployment, commit=rollout.commit, catalog=rollout.catalog),
+        {name: scale for name, (_, scale) in scaling.items()},
+        instance_set.tasks,
+    )
+    await _stop_unwanted(conn, instance_set, now)
+    return instance_set
+
+
+async def _stop_unwanted(conn: Connection, instance_set: InstanceSet, now: float) -> None:
+    """Order the stop of instances that the live revision does not want."""
+    unwanted = desired_instances.to_stop(instance_set.desired_live, instance_set.tasks)
+    await instance_controller.stop_instances(conn, unwanted, now)
