@@ -19,6 +19,7 @@ from services.scheduler.components.desired_instances import InstanceSet
 from services.scheduler.db import Connection, apps, autoscaling
 from services.scheduler.db import rollouts as rollout_rows
 from services.scheduler.model.rollout import Rollout
+from services.scheduler.model.task import Task
 from services.scheduler.runs import schedule_starter
 
 
@@ -71,42 +72,52 @@ async def evaluate_rollout(conn: Connection, name: str) -> InstanceSet:
 
 async def _apply_verdict(conn: Connection, instance_set: InstanceSet, rollout: Rollout, now: float) -> InstanceSet:
     """Fail the rollout, make it live or update its steps. Returns the instance set afterwards."""
-    app, new_instances = instance_set.app, instance_set.desired_by_rollout(rollout)
+    new_instances = instance_set.desired_by_rollout(rollout)
     new_tasks = desired_instances.matching_tasks(new_instances, instance_set.tasks)
     verdict, verdict_tasks = rollout_verdict.rollout_verdict(new_tasks)
-    if len(new_tasks) < len(new_instances):
-        verdict, verdict_tasks = "starting", []
-    earlier_steps = [step for step in rollout.steps if step.name not in ("start", "switch")]
-    started_at = next((step.started_at for step in rollout.steps if step.name == "start"), None) or now
-    detail = "; ".join(rollout_verdict.status_line(task) for task in new_tasks)
-    if verdict == "starting":
-        steps = (*earlier_steps, rollout_step("start", "running", started_at, detail=detail))
-        if steps != tuple(rollout.steps):
-            await rollout_rows.update_rollout(conn, rollout.deployment, {"steps": steps, "reported": False})
-        return instance_set
-    if verdict == "failed":
-        columns = {"status": "failed", "errors": [rollout_verdict.instance_error(task) for task in verdict_tasks]}
-        steps = (*earlier_steps, rollout_step("start", "failed", started_at, finished=now, detail=detail))
-        await rollout_rows.update_rollout(conn, rollout.deployment, {**columns, "steps": steps, "reported": False})
+    if verdict == "starting" or len(new_tasks) < len(new_instances):
+        await _update_steps(conn, rollout, _steps_until_start(rollout, "running", new_tasks, now))
+    elif verdict == "failed":
+        errors = [rollout_verdict.instance_error(task) for task in verdict_tasks]
+        steps = _steps_until_start(rollout, "failed", new_tasks, now)
+        columns = {"status": "failed", "errors": errors, "steps": steps, "reported": False}
+        await rollout_rows.update_rollout(conn, rollout.deployment, columns)
         await _stop_unwanted(conn, instance_set, now)
-        return instance_set
-    finished = rollout_step("start", "succeeded", started_at, finished=now, detail=detail)
-    steps = (*earlier_steps, finished, rollout_step("switch", "succeeded", now, finished=now))
-    warnings = [rollout_verdict.instance_warning(task) for task in new_tasks if task.is_healthy and task.detail]
-    rollout_columns = {"status": "live", "steps": steps, "warnings": warnings, "reported": False}
-    await rollout_rows.update_rollout(conn, rollout.deployment, rollout_columns)
+    else:
+        warnings = [rollout_verdict.instance_warning(task) for task in new_tasks if task.is_healthy and task.detail]
+        switched = rollout_step("switch", "succeeded", now, finished=now)
+        steps = (*_steps_until_start(rollout, "succeeded", new_tasks, now), switched)
+        columns = {"status": "live", "steps": steps, "warnings": warnings, "reported": False}
+        await rollout_rows.update_rollout(conn, rollout.deployment, columns)
+        instance_set = await _make_live(conn, instance_set, rollout, now)
+        await _stop_unwanted(conn, instance_set, now)
+    return instance_set
+
+
+def _steps_until_start(rollout: Rollout, status: str, tasks: Iterable[Task], now: float) -> tuple[RolloutStep, ...]:
+    """The rollout's steps, the last of which is `start`, with a line on each instance."""
+    earlier_steps = (step for step in rollout.steps if step.name not in ("start", "switch"))
+    started_at = next((step.started_at for step in rollout.steps if step.name == "start"), None) or now
+    finished_at = None if status == "running" else now
+    detail = "; ".join(rollout_verdict.status_line(task) for task in tasks)
+    return (*earlier_steps, rollout_step("start", status, started_at, finished=finished_at, detail=detail))
+
+
+async def _update_steps(conn: Connection, rollout: Rollout, steps: tuple[RolloutStep, ...]) -> None:
+    if steps != tuple(rollout.steps):
+        await rollout_rows.update_rollout(conn, rollout.deployment, {"steps": steps, "reported": False})
+
+
+async def _make_live(conn: Connection, instance_set: InstanceSet, rollout: Rollout, now: float) -> InstanceSet:
+    """Make the revision live, with its replica counts and schedules. Returns the instance set afterwards."""
+    app, catalog = instance_set.app, Catalog.from_json(rollout.catalog)
     live = {"deployment": rollout.deployment, "commit": rollout.commit, "catalog": rollout.catalog}
     await apps.put(conn, app.name, live)
-    scaling = replica_calculator.scaling_for_revision(Catalog.from_json(rollout.catalog), instance_set.scales)
+    scaling = replica_calculator.scaling_for_revision(catalog, instance_set.scales)
     await autoscaling.replace_app_scales(conn, app.name, scaling)
-    await schedule_starter.save_schedules(conn, app.name, Catalog.from_json(rollout.catalog), now)
-    instance_set = InstanceSet(
-        replace(app, deployment=rollout.deployment, commit=rollout.commit, catalog=rollout.catalog),
-        {name: scale for name, (_, scale) in scaling.items()},
-        instance_set.tasks,
-    )
-    await _stop_unwanted(conn, instance_set, now)
-    return instance_set
+    await schedule_starter.save_schedules(conn, app.name, catalog, now)
+    live_app = replace(app, deployment=rollout.deployment, commit=rollout.commit, catalog=rollout.catalog)
+    return InstanceSet(live_app, {name: scale for name, (_, scale) in scaling.items()}, instance_set.tasks)
 
 
 async def _stop_unwanted(conn: Connection, instance_set: InstanceSet, now: float) -> None:
