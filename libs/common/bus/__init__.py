@@ -91,7 +91,7 @@ async def open_bus(url: str) -> AsyncIterator[Bus]:
         return
     if not url.startswith(("amqp://", "amqps://")):
         raise ValueError(f"MLMESH_BUS: {url.partition('://')[0]}:// is not supported; use memory:// or amqp://…")
-    from libs.common.bus.rabbit import RabbitBus
+    from libs.common.bus.rabbit.bus import RabbitBus
 
     async with RabbitBus(url) as bus:
         yield bus

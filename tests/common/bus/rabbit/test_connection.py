@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from libs.common.bus.rabbit import translate_errors
+from libs.common.bus.rabbit.connection import translate_errors
 from libs.common.errors import Unavailable
 
 
