@@ -18,7 +18,7 @@ from libs.common.settings import Settings
 from libs.common.signed_tokens import TokenSigner
 from services.databox.links import verify_link
 from services.databox.store import Store, open_store
-from services.databox.store.address import S3Address
+from services.databox.store.s3.address import S3Address
 
 STORES = ["directory", "minio", "versitygw"]
 MIB = 1024**2

@@ -126,7 +126,7 @@ async def open_store(settings: Settings, signer: TokenSigner) -> AsyncIterator[S
             reserve=settings.disk_reserve,
         )
     elif scheme == "s3":
-        from services.databox.store.s3 import open_s3
+        from services.databox.store.s3.store import open_s3
 
         databox_url = partial(Link.to_url, base=settings.public_url, signer=signer)
         async with open_s3(settings.store_url, settings.store_public_url, databox_url) as store:

@@ -1,9 +1,4 @@
-"""The store on an S3 server: `s3://access:secret@host:port/bucket`, with `?tls=1` and `?region=` when needed.
-
-The SDK signs, lists and copies; content is transferred over presigned URLs. Blocking calls of the SDK run in a thread
-pool. A presigned URL is valid only for the host it was signed for: one endpoint for services, one for callers.
-If callers cannot reach the server, their links lead through databox.
-"""
+"""The store: what databox asks of it, as requests and calls of the SDK."""
 
 from __future__ import annotations
 
@@ -33,8 +28,8 @@ from libs.common.http.ranges import Span
 from libs.common.protocol.staging import Audience
 from services.databox.links import Link, Method, content_disposition
 from services.databox.store import CHUNK_BYTES, ExpectedVersion, Stat, list_in_batches
-from services.databox.store.address import S3Address
-from services.databox.store.multipart_upload import PART_BYTES, MultipartUpload
+from services.databox.store.s3.address import S3Address
+from services.databox.store.s3.multipart_upload import PART_BYTES, MultipartUpload
 from services.databox.store.transfer import check_size, split_pieces
 
 T = TypeVar("T")

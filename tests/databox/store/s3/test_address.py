@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.databox.store.address import S3Address
+from services.databox.store.s3.address import S3Address
 
 
 @pytest.mark.parametrize(
