@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
-from io import BytesIO
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -21,15 +18,16 @@ import urllib3
 from minio import Minio
 from minio.commonconfig import CopySource
 from minio.error import MinioException, S3Error
-from yarl import URL
 
-from libs.common.errors import Conflict, MeshError, NotFound, Unavailable
+from libs.common.errors import NotFound, Unavailable
 from libs.common.http.ranges import Span
 from libs.common.protocol.staging import Audience
 from services.databox.links import Link, Method, content_disposition
 from services.databox.store import CHUNK_BYTES, ExpectedVersion, Stat, list_in_batches
 from services.databox.store.s3.address import S3Address
+from services.databox.store.s3.errors import error_from_code, unreachable_error
 from services.databox.store.s3.multipart_upload import PART_BYTES, MultipartUpload
+from services.databox.store.s3.requests import S3Requests
 from services.databox.store.transfer import check_size, split_pieces
 
 T = TypeVar("T")
@@ -40,27 +38,6 @@ READ_TIMEOUT_S = 60.0
 OWN_LINK_LIFETIME = timedelta(hours=1)
 """Lifetime of a URL that databox uses immediately; S3 checks it only when the request starts."""
 CONNECTIONS = 100
-RETRY_AFTER_S = 2.0
-ERROR_CODE = re.compile(rb"<Code>([^<]+)</Code>")
-NOT_FOUND_CODES = ("NoSuchKey", "NoSuchBucket", "NotFound")
-NAME_CONFLICT_CODES = (
-    "ObjectParentIsFile", "XMinioParentIsObject", "ExistingObjectIsDirectory", "XMinioObjectExistsAsDirectory",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class S3Response:
-    status: int
-    headers: Any
-    body: bytes
-
-    @property
-    def etag(self) -> str:
-        return str(self.headers.get("ETag", "")).strip('"')
-
-
-class FileReplaced(Unavailable):
-    """The file was just replaced."""
 
 
 class S3Store:
@@ -82,7 +59,7 @@ class S3Store:
             public = urlsplit(public_url)
             self._signers["public"] = _create_client(address, public.netloc, tls=public.scheme == "https")
         self._databox_url = databox_url
-        self._session = session
+        self._requests = S3Requests(session, self._presign)
         self._pool = pool
 
     async def put(
@@ -92,14 +69,14 @@ class S3Store:
         first = await anext(parts)
         if len(first) == PART_BYTES:
             return await self._put_multipart(key, first, parts, expected)
-        response = await self._send_conditional("PUT", key, expected, data=first)
+        response = await self._requests.send_conditional("PUT", key, expected, data=first)
         return Stat(key, len(first), response.etag, _parse_http_date(response.headers.get("Date")))
 
     async def _put_multipart(
         self, key: str, first: bytes, remainder: AsyncIterator[bytes], expected: ExpectedVersion | None
     ) -> Stat:
         async with MultipartUpload(
-            self._send_request, partial(self._send_conditional, "POST", key, expected), key
+            self._requests.send, partial(self._requests.send_conditional, "POST", key, expected), key
         ) as upload:
             await upload.add_part(first)
             async for piece in remainder:
@@ -115,14 +92,14 @@ class S3Store:
         headers = {"If-Match": f'"{stat.etag}"'}
         if span is not None and span.length < stat.size:
             headers["Range"] = f"bytes={span.start}-{span.end - 1}"
-        async with self._open_response("GET", stat.key, headers=headers) as response:
+        async with self._requests.open_response("GET", stat.key, headers=headers) as response:
             yield _iterate_content(response)
 
     async def stat(self, key: str) -> Stat | None:
         if key.endswith("/"):
             return None
         try:
-            response = await self._send_request("HEAD", key)
+            response = await self._requests.send("HEAD", key)
         except NotFound:
             return None
         modified = _parse_http_date(response.headers.get("Last-Modified"))
@@ -142,24 +119,9 @@ class S3Store:
         if expected is not None and ExpectedVersion.from_stat(await self.stat(key)) != expected:
             raise ExpectedVersion.mismatch_error(key)
         try:
-            await self._send_conditional("DELETE", key, expected)
+            await self._requests.send_conditional("DELETE", key, expected)
         except NotFound:
             return
-
-    async def _send_conditional(
-        self, method: str, key: str, expected: ExpectedVersion | None, **options: Any
-    ) -> S3Response:
-        """The response to a request with the precondition `expected`. Raises PreconditionFailed."""
-        try:
-            return await self._send_request(method, key, headers=_condition_headers(expected), **options)
-        except NotFound as error:  # S3 answers 404 if `If-Match` finds no object
-            raise (
-                ExpectedVersion.mismatch_error(key)
-                if expected is not None and expected.etag and method != "DELETE"
-                else error
-            ) from error
-        except FileReplaced as error:
-            raise ExpectedVersion.mismatch_error(key) from error
 
     async def copy(self, source: Stat, target: str) -> Stat:
         origin = CopySource(self._bucket, source.key, match_etag=source.etag)
@@ -192,52 +154,18 @@ class S3Store:
             if error.code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                 raise
 
+    def _presign(self, method: str, key: str, query: Mapping[str, str]) -> str:
+        return self._client.get_presigned_url(
+            method, self._bucket, key, expires=OWN_LINK_LIFETIME, extra_query_params=dict(query)
+        )
+
     async def _run_in_thread(self, call: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, call)
         except S3Error as error:
-            raise _translate_code(error.code or "", error.message or "") from error
+            raise error_from_code(error.code or "", error.message or "") from error
         except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise _unreachable_error() from error
-
-    async def _send_request(
-        self,
-        method: str,
-        key: str,
-        *,
-        data: bytes = b"",
-        query: dict[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> S3Response:
-        async with self._open_response(method, key, data=data, query=query, headers=headers) as response:
-            return S3Response(response.status, response.headers, await response.read())
-
-    @asynccontextmanager
-    async def _open_response(
-        self,
-        method: str,
-        key: str,
-        *,
-        data: bytes = b"",
-        headers: Mapping[str, str] | None = None,
-        query: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        url = self._client.get_presigned_url(
-            method, self._bucket, key, expires=OWN_LINK_LIFETIME, extra_query_params=dict(query or {})
-        )
-        try:
-            async with self._session.request(
-                method,
-                URL(url, encoded=True),
-                data=BytesIO(data) if data else None,
-                headers=headers,
-                allow_redirects=False,
-            ) as response:
-                if response.status >= 300:
-                    raise _error_from_response(response.status, await response.read())
-                yield response
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise _unreachable_error() from error
+            raise unreachable_error() from error
 
 
 @asynccontextmanager
@@ -263,30 +191,3 @@ async def _iterate_content(response: aiohttp.ClientResponse) -> AsyncIterator[by
 
 def _parse_http_date(header: str | None) -> float:
     return parsedate_to_datetime(header).timestamp() if header else 0.0
-
-
-def _condition_headers(expected: ExpectedVersion | None) -> Mapping[str, str]:
-    if expected is None:
-        return {}
-    return {"If-None-Match": "*"} if expected.etag is None else {"If-Match": f'"{expected.etag}"'}
-
-
-def _error_from_response(status: int, body: bytes) -> MeshError:
-    code = ERROR_CODE.search(body)
-    if code is None and status in (404, 412):  # a HEAD has no body
-        return _translate_code("NoSuchKey" if status == 404 else "PreconditionFailed", "")
-    return _translate_code(code[1].decode() if code else f"status {status}", "")
-
-
-def _translate_code(code: str, message: str) -> MeshError:
-    if code in NOT_FOUND_CODES:
-        return NotFound("the file was deleted")
-    if code in NAME_CONFLICT_CODES:
-        return Conflict("a file and a folder cannot have the same name")
-    if code in ("PreconditionFailed", "ConditionalRequestConflict"):
-        return FileReplaced("the file was just replaced")
-    return Unavailable(f"the S3 server rejected the request: {code} {message}".strip(), retry_after=RETRY_AFTER_S)
-
-
-def _unreachable_error() -> Unavailable:
-    return Unavailable("the S3 server cannot be reached", retry_after=RETRY_AFTER_S)
