@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli import checkout, container_env, interpreter, render
-from services.cli.arguments import parse_assignments, parse_value
-from services.cli.cli_errors import Failure, WrongUsage
+from services.cli import chain_files, checkout, container_env, interpreter, render
+from services.cli.arguments import parse_assignments
+from services.cli.cli_errors import Failure
 
 if TYPE_CHECKING:
     from libs.common.manifests import Manifest
     from libs.common.manifests.apicomponent import ApiInput
-    from libs.common.manifests.experimentpipeline import ExperimentPipeline, Stage, Variable
+    from libs.common.manifests.experimentpipeline import ExperimentPipeline, Stage
     from libs.common.manifests.fields import Header
 
 STOP_GRACE_S = 10.0
-FILE_TYPES = frozenset({"FILE", "FOLDER"})
 
 
 def run_local(
@@ -42,8 +38,9 @@ def run_local(
     """Run a pipeline of the checkout, and those that continue it, on this machine, as the platform would."""
     chain, api, manifests = load_chain(pipeline, folder)
     program = sys.executable if docker else interpreter.choose_interpreter(python, folder)
+    values = dict(parse_assignments(inputs or []))
     with tempfile.TemporaryDirectory(prefix="mlmesh-") as scratch:
-        parts = resolve_chain_files(chain, api, dict(parse_assignments(inputs or [])), into.resolve(), Path(scratch))
+        parts = chain_files.resolve_chain_files(chain, api, values, into.resolve(), Path(scratch))
         local_run = LocalRun(folder.resolve(), Path(scratch), program, docker, manifests)
         for part in parts:
             for stage in order_stages(part.pipeline):
@@ -51,15 +48,6 @@ def run_local(
     for part in parts:
         for name, path in part.outputs.items():
             render.write_lines(f"{name}  {path}")
-
-
-@dataclass(frozen=True)
-class ChainPart:
-    """One pipeline of a chain, and the paths of its variables."""
-
-    pipeline: ExperimentPipeline
-    inputs: Mapping[str, Path]
-    outputs: Mapping[str, Path]
 
 
 def load_chain(
@@ -83,85 +71,11 @@ def load_chain(
     return data_flow.follow_chain(pipelines, name), inputs, documents
 
 
-def resolve_chain_files(
-    chain: Sequence[ExperimentPipeline],
-    api: Mapping[str, ApiInput],
-    values: Mapping[str, str],
-    into: Path,
-    scratch: Path,
-) -> list[ChainPart]:
-    """Resolve all paths before anything runs; each pipeline of a chain has its own output folder. Raises Failure."""
-    from libs.common.manifests.data_flow import inherited_variables
-
-    links = [{}, *(inherited_variables(previous, following) for previous, following in itertools.pairwise(chain))]
-    external = [external_variables(pipeline, link) for pipeline, link in zip(chain, links, strict=True)]
-    names = {variable.name for variables in external for variable in variables}
-    if unknown := values.keys() - names:
-        raise WrongUsage(f"{', '.join(sorted(unknown))}: inputs are {', '.join(sorted(names)) or 'none'}")
-    parts: list[ChainPart] = []
-    for pipeline, link, variables in zip(chain, links, external, strict=True):
-        earlier = {**parts[-1].inputs, **parts[-1].outputs} if parts else {}
-        input_paths = {
-            target_name: earlier[source_name] for target_name, source_name in link.items() if source_name in earlier
-        }
-        input_paths |= resolve_inputs(variables, api, values, scratch)
-        folder = into / pipeline.metadata.name if chain[1:] else into
-        parts.append(ChainPart(pipeline, input_paths, create_output_folders(pipeline, folder)))
-    return parts
-
-
-def external_variables(pipeline: ExperimentPipeline, inherited: Collection[str]) -> list[Variable]:
-    """Variables that neither a stage nor a previous pipeline provides."""
-    from libs.common.manifests.data_flow import output_producers
-
-    internal = {*output_producers(pipeline), *inherited}
-    return [variable for variable in pipeline.spec.vars if variable.name not in internal]
-
-
 def order_stages(pipeline: ExperimentPipeline) -> list[Stage]:
     from libs.common.manifests import stage_graph
 
     stages = {stage.name: stage for stage in pipeline.spec.stages}
     return [stages[name] for name in stage_graph.sort_stages(pipeline.spec.stages)]
-
-
-def resolve_inputs(
-    variables: Iterable[Variable], api: Mapping[str, ApiInput], values: Mapping[str, str], scratch: Path
-) -> dict[str, Path]:
-    """The paths of external variables; a value is written to a file, as on the platform. Raises Failure."""
-    paths = {}
-    for name, mount in ((variable.name, variable.mount_from) for variable in variables):
-        if name in values:
-            paths[name] = _input_path(name, values[name], api.get(name), scratch)
-        elif mount is not None:
-            raise WrongUsage(f"{name} comes from {mount.box}/{mount.path} on the platform; say --input {name}=PATH")
-        elif name not in api or api[name].required:
-            raise WrongUsage(f"{name} is missing; say --input {name}=VALUE")
-    return paths
-
-
-def _input_path(name: str, text: str, api: ApiInput | None, scratch: Path) -> Path:
-    types = set(api.type.datatypes) if api is not None else set()
-    path = Path(text).expanduser()
-    if path.exists() and (not types or types & FILE_TYPES):
-        return path.resolve()
-    if types and types <= FILE_TYPES:
-        raise Failure(f"{name}: there is no {path}")
-    content = parse_value(text)
-    suffix, file_text = (".txt", content) if isinstance(content, str) else (".json", json.dumps(content))
-    file = scratch / f"{name}{suffix}"
-    file.write_text(file_text)
-    return file
-
-
-def create_output_folders(pipeline: ExperimentPipeline, into: Path) -> dict[str, Path]:
-    """Create an empty folder for each output variable. Raises Failure."""
-    folders = {output.name: into / output.name for stage in pipeline.spec.stages for output in stage.outputs}
-    for path in folders.values():
-        if path.exists() and any(path.iterdir()):
-            raise Failure(f"{path} is not empty; remove it, or say where else with --into")
-        path.mkdir(parents=True, exist_ok=True)
-    return folders
 
 
 class LocalRun:
