@@ -97,6 +97,38 @@ def sync_app(
     deployments.follow_deployment(mesh, app, mesh.client.post(f"{APPS}{url_path(app)}/sync"), within)
 
 
+@nouns.command("deliveries")
+@mesh_command
+def list_deliveries(mesh: Mesh, app: App) -> None:
+    """The last webhooks that a forge sent; of refused ones which check failed, and what to set."""
+    mesh.print_table(
+        mesh.client.get(f"{APPS}{url_path(app, 'deliveries')}")["items"],
+        id=field("id"),
+        received=lambda delivery: times.format_age(delivery.get("received_at")),
+        forge=field("forge"),
+        event=field("event"),
+        ref=field("ref"),
+        answer=field("status"),
+        deployment=field("deployment"),
+        reason=lambda delivery: (delivery.get("failed") or {}).get("detail"),
+    )
+
+
+@nouns.command("redeliver")
+@mesh_command
+def redeliver(
+    mesh: Mesh,
+    app: App,
+    delivery: Annotated[str, typer.Argument(metavar="DELIVERY", help="Its id in the list of deliveries.")],
+    wait: deployments.Wait = False,
+    timeout: deployments.Timeout = deployments.DEFAULT_TIMEOUT,
+) -> None:
+    """Deploy the branch's head as if the forge sent this delivery again."""
+    within = times.parse_duration(timeout) if wait else None
+    path = f"{APPS}{url_path(app, 'deliveries', delivery, 'redeliver')}"
+    deployments.follow_deployment(mesh, app, mesh.client.post(path), within)
+
+
 @nouns.command("delete")
 @mesh_command
 def delete_app(

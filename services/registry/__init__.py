@@ -2,7 +2,8 @@
 
 It never runs a container, opens a box or routes a request: the scheduler runs the revisions that are validated here.
 
-    git/          clones of repositories, remote addresses and credentials, webhooks, polling
+    forges/       what each forge's webhooks look like: recognised, proven, parsed; pure
+    git/          clones of repositories, remote addresses and credentials, polling
     checks/       rules for manifests: files in, a catalog and problems out; pure
     deployments/  a deployment's states, the decision about a push, the worker that deploys
     apply/        `mlmesh apply`: the request and its execution

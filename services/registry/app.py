@@ -15,6 +15,7 @@ from libs.common.http.app import ReadinessCheck, create_app
 from libs.common.http.client import open_service_clients
 from libs.common.settings import Settings, require_settings
 from services.registry.app_removal import AppRemover
+from services.registry.delivery_log import DeliveryLog
 from services.registry.dependencies import Dependencies
 from services.registry.deployments.worker import DeploymentWorker
 from services.registry.events import EventPublisher
@@ -23,11 +24,30 @@ from services.registry.git.allowed_folders import AllowedFolders
 from services.registry.git.cache import GitCache
 from services.registry.git.poller import Poller
 from services.registry.git.remotes import RemoteResolver
-from services.registry.routes import apply, apps, deployments, hooks, internal, keys, secrets, tokens, validate
+from services.registry.request_body import BodyReader
+from services.registry.routes import (
+    apply,
+    apps,
+    deliveries,
+    deployments,
+    hooks,
+    internal,
+    keys,
+    secrets,
+    tokens,
+    validate,
+)
 from services.registry.secrets.reader import SecretReader
 from services.registry.secrets.vault import Vault
+from services.registry.secrets.webhook_verification import WebhookVerifier
 
-ROUTES = (apply, apps, deployments, secrets, keys, tokens, validate, hooks, internal)
+ROUTES = (apply, apps, deployments, deliveries, secrets, keys, tokens, validate, hooks, internal)
+MAX_WEBHOOK_BYTES = 10_000_000
+MAX_LARGE_WEBHOOKS = 8
+WEBHOOK_WAIT_S = 2.0
+"""How long one more large webhook waits for another to end: forges wait 5 s and more for the answer."""
+WEBHOOK_TIMEOUT_S = 15.0
+"""Within which the body of a webhook must be here; no forge waits longer."""
 
 
 def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
@@ -83,6 +103,9 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
             app_remover=app_remover,
             events=events,
             peers=peers,
+            webhook_verifier=WebhookVerifier(settings, database, secret_reader),
+            delivery_log=DeliveryLog(database),
+            body_reader=BodyReader(MAX_WEBHOOK_BYTES, MAX_LARGE_WEBHOOKS, WEBHOOK_WAIT_S, WEBHOOK_TIMEOUT_S),
         )
 
 

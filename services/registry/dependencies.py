@@ -15,14 +15,17 @@ from libs.common.identity import Caller, caller_from_headers
 from libs.common.messages import AccessChanged
 from libs.common.settings import Settings
 from services.registry.app_removal import AppRemover
+from services.registry.delivery_log import DeliveryLog
 from services.registry.deployments.worker import DeploymentWorker
 from services.registry.events import EventPublisher
 from services.registry.git.address_policy import AddressPolicy
 from services.registry.git.cache import GitCache
 from services.registry.git.error_messages import BranchNotFound
 from services.registry.git.remotes import RemoteResolver
+from services.registry.request_body import BodyReader
 from services.registry.secrets.reader import SecretReader
 from services.registry.secrets.vault import Vault
+from services.registry.secrets.webhook_verification import WebhookVerifier
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,10 @@ class Dependencies:
     app_remover: AppRemover
     events: EventPublisher
     peers: ServiceClients
+    webhook_verifier: WebhookVerifier
+    delivery_log: DeliveryLog
+    body_reader: BodyReader
+    """Of webhooks."""
 
     async def read_remote_head(self, app: str, timeout: float) -> str | None:
         """Ask the remote for the head of the app's branch; None when it fails or takes longer than `timeout` seconds.

@@ -156,3 +156,29 @@ def test_further_lines_of_a_reason_stand_below_the_first(run: Run, mesh: FakeMes
         "  start        failed     pip says", "    | no such package",
         "  error: pip says", "    | no such package",
     ]  # fmt: skip
+
+
+DELIVERY: dict[str, Any] = {
+    "id": "d-1", "received_at": "2026-01-01T00:00:00.000Z", "forge": "gitea", "event": "push", "ref": "refs/heads/main",
+    "delivery": "d-1", "status": 202, "deployment": "d1", "failed": None,
+}  # fmt: skip
+
+
+def test_deliveries_are_a_table_with_what_to_set(run: Run, mesh: FakeMesh) -> None:
+    failed = {"check": "X-Gitea-Signature", "detail": "it does not fit"}
+    refused = {**DELIVERY, "id": "r1", "ref": None, "status": 401, "deployment": None, "failed": failed}
+    mesh.set_replies("GET", "/api/v1/apps/a/deliveries", {"items": [refused, DELIVERY], "next": None})
+    age = format_age(DELIVERY["received_at"]).split()
+    assert [line.split() for line in run("app", "deliveries", "a").out.splitlines()] == [
+        ["ID", "RECEIVED", "FORGE", "EVENT", "REF", "ANSWER", "DEPLOYMENT", "REASON"],
+        ["r1", *age, "gitea", "push", "401", "it", "does", "not", "fit"],
+        ["d-1", *age, "gitea", "push", "refs/heads/main", "202", "d1"],
+    ]
+    assert json.loads(run("app", "deliveries", "a", "--json").out) == [refused, DELIVERY]
+
+
+def test_a_redelivery_is_waited_for_like_a_sync(run: Run, mesh: FakeMesh) -> None:
+    mesh.set_replies("POST", "/api/v1/apps/a/deliveries/%7B1%7D/redeliver", Reply(202, STARTED))
+    mesh.set_replies("GET", "/api/v1/apps/a/deployments/d1", LIVE)
+    assert run("app", "redeliver", "a", "{1}").out == "deployment d1  pending\n"
+    assert run("app", "redeliver", "a", "{1}", "--wait").out == "deployment d1  live  0123456789  Ada  first\n"

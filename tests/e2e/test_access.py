@@ -94,6 +94,8 @@ ROUTES: dict[Call, tuple[Need, int, str, Any]] = {
     ("POST", f"{APP}/sync"): (WRITE, 202, "/api/v1/apps/APP/sync", None),
     ("GET", f"{APP}/deployments"): (READ, 200, "/api/v1/apps/APP/deployments", None),
     ("GET", f"{APP}/deployments/{{}}"): (READ, 404, "/api/v1/apps/APP/deployments/none", None),
+    ("GET", f"{APP}/deliveries"): (READ, 200, "/api/v1/apps/APP/deliveries", None),
+    ("POST", f"{APP}/deliveries/{{}}/redeliver"): (WRITE, 404, "/api/v1/apps/APP/deliveries/none/redeliver", None),
     ("POST", f"{APP}/rollback"): (WRITE, 404, "/api/v1/apps/APP/rollback", {"deployment": "none"}),
     ("GET", f"{APP}/components"): (READ, 200, "/api/v1/apps/APP/components", None),
     ("GET", f"{APP}/components/{{}}"): (READ, 404, "/api/v1/apps/APP/components/none", None),

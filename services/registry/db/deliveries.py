@@ -1,28 +1,66 @@
-"""Rows of handled webhook deliveries, for idempotency."""
+"""Rows of webhook deliveries: for idempotency, and as the log that owners read."""
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
 from services.registry.db.tables import deliveries
+from services.registry.deliveries import Delivery
 
 RETENTION_S = 7 * 24 * 3600.0
 """Forges redeliver within days, not weeks."""
+MAX_REFUSED = 50
+"""Kept of an app: who has no secret can neither fill the table nor push the others off the page."""
+MAX_REFUSED_PER_MINUTE = 20
+MINUTE_S = 60.0
+ACCEPTED = deliveries.c.status < 400
+REFUSED = deliveries.c.status >= 400
 
 
-async def find_delivery(conn: AsyncConnection, app: str, delivery: str) -> tuple[bool, str | None]:
-    """Whether the delivery was handled before, and its deployment."""
-    query = select(deliveries.c.deployment).where(deliveries.c.app == app, deliveries.c.id == delivery)
-    row = (await conn.execute(query)).first()
-    return row is not None, row[0] if row else None
+async def find_accepted(conn: AsyncConnection, app: str, delivery: str) -> Delivery | None:
+    """The delivery with this id of the forge, if it was handled before."""
+    query = select(deliveries).where(deliveries.c.app == app, deliveries.c.id == delivery, ACCEPTED)
+    row = (await conn.execute(query)).mappings().first()
+    return Delivery(**row) if row else None
 
 
-async def record_delivery(conn: AsyncConnection, app: str, delivery: str, deployment: str | None, now: float) -> None:
-    values = {"app": app, "id": delivery, "deployment": deployment, "received_at": now}
+async def get(conn: AsyncConnection, app: str, delivery: str) -> Delivery | None:
+    query = select(deliveries).where(deliveries.c.app == app, deliveries.c.id == delivery)
+    row = (await conn.execute(query)).mappings().first()
+    return Delivery(**row) if row else None
+
+
+async def list_newest(conn: AsyncConnection, app: str, limit: int) -> list[Delivery]:
+    query = select(deliveries).where(deliveries.c.app == app).order_by(deliveries.c.received_at.desc()).limit(limit)
+    return [Delivery(**row) for row in (await conn.execute(query)).mappings()]
+
+
+async def add_accepted(conn: AsyncConnection, delivery: Delivery, now: float) -> None:
+    await conn.execute(delete(deliveries).where(deliveries.c.received_at < now - RETENTION_S))
+    values = {**delivery.__dict__, "received_at": now}
     await conn.execute(upsert(conn, deliveries).values(**values).on_conflict_do_nothing())
 
 
-async def prune(conn: AsyncConnection, now: float) -> None:
-    await conn.execute(delete(deliveries).where(deliveries.c.received_at < now - RETENTION_S))
+async def add_refused(conn: AsyncConnection, delivery: Delivery, now: float) -> None:
+    """Keeps the newest MAX_REFUSED of the app."""
+    await conn.execute(insert(deliveries).values(**{**delivery.__dict__, "received_at": now}))
+    of_app = (deliveries.c.app == delivery.app) & REFUSED
+    newest = select(deliveries.c.id).where(of_app).order_by(deliveries.c.received_at.desc()).limit(MAX_REFUSED)
+    await conn.execute(delete(deliveries).where(of_app, deliveries.c.id.not_in(newest)))
+
+
+async def may_add_refused(conn: AsyncConnection, app: str, now: float) -> bool:
+    """Whether fewer than MAX_REFUSED_PER_MINUTE were added in the last minute."""
+    recent = (deliveries.c.app == app) & REFUSED & (deliveries.c.received_at > now - MINUTE_S)
+    count = (await conn.execute(select(func.count()).select_from(deliveries).where(recent))).scalar_one()
+    return count < MAX_REFUSED_PER_MINUTE
+
+
+async def seconds_until_accepted(conn: AsyncConnection, app: str, limit: int, now: float) -> float | None:
+    """Seconds until fewer than `limit` were accepted in a minute; None when one more may be now."""
+    recent = (deliveries.c.app == app) & ACCEPTED & (deliveries.c.received_at > now - MINUTE_S)
+    query = select(deliveries.c.received_at).where(recent).order_by(deliveries.c.received_at.desc())
+    oldest = (await conn.execute(query.offset(limit - 1).limit(1))).scalar()
+    return None if oldest is None else max(0.0, float(oldest) + MINUTE_S - now)

@@ -159,6 +159,14 @@ deliveries = Table(
     Column("id", String(200), primary_key=True, comment="the forge's id of the webhook delivery"),
     Column("deployment", ID),
     Column("received_at", Double, nullable=False, index=True),
+    Column("status", Integer, nullable=False, server_default="202", comment="of the answer; refused from 400 on"),
+    Column("forge", String(32)),
+    Column("event", String(64)),
+    Column("ref", String(255)),
+    Column("forge_id", String(200), comment="as the sender claims, also when it was refused"),
+    Column("failed_check", String(64)),
+    Column("detail", Text, comment="why it was refused"),
+    Index("registry_deliveries_by_app", "app", "received_at"),
 )
 
 access = Table(

@@ -1,1 +1,1 @@
-"""Everything that talks to Git: client, cache, remotes, webhooks, polling. Never decides about a push."""
+"""Everything that talks to Git: client, cache, remotes, polling. Never decides about a push."""

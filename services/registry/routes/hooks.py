@@ -1,4 +1,4 @@
-"""`POST /hooks/{ns}`: a forge reports a push. A delivery is only a hint: Git decides what the head is."""
+"""`POST /hooks/{ns}`: a forge reports a push."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from typing_extensions import TypedDict
 
-from libs.common import log
-from libs.common.db import database_time
-from libs.common.errors import NotFound, Unauthorized
+from libs.common.errors import MeshError, NotFound
+from libs.common.frozen import copy_with
 from libs.common.http.api_document import describe_body
 from libs.common.http.documented_router import DocumentedRouter
 from libs.common.http.response_shapes import response_shape
 from services.registry.apps import Repository
-from services.registry.db import Connection, apps, deliveries, deployments
+from services.registry.db import apps, deliveries, deployments
+from services.registry.db.ids import new_id
+from services.registry.deliveries import Delivery
 from services.registry.dependencies import Dependencies, DependenciesDep
-from services.registry.deployments.push_decision import PushContext, PushDecision, decide_push, find_existing_deployment
-from services.registry.deployments.state import Deployment, DeploymentJson, DeploymentTrigger
-from services.registry.git.error_messages import BranchNotFound
-from services.registry.git.webhooks import (
-    MAX_BODY_BYTES,
-    Forge,
-    Push,
-    detect_forge,
+from services.registry.deployments.state import DeploymentJson
+from services.registry.forges.forge_table import Forge, is_unsigned_ping, recognize_forge
+from services.registry.forges.incoming_delivery import IncomingDelivery
+from services.registry.forges.parsed_delivery import (
+    ParsedDelivery,
+    describe_event,
+    describe_ref,
     get_delivery_id,
-    is_signature_valid,
-    parse_bearer_token,
-    parse_push,
+    make_storable,
+    parse_delivery,
 )
-from services.registry.request_body import read_body
-from services.registry.secrets.tokens import constant_time_equal
-from services.registry.secrets.verification import authenticate_token
+from services.registry.forges.pushes import find_change
+from services.registry.forges.refusals import UnprovenDelivery
+from services.registry.git.error_messages import BranchNotFound
+from services.registry.routes.pushed_deployment import HEAD_TIMEOUT_S, deploy_push, deployment_response
 
 router = DocumentedRouter(tags=["webhooks"])
 AUTHORIZATION = "x-mlmesh-authorization"
 """The caller's Authorization header, as the gateway forwards it."""
 EXAMPLE = {"ref": "refs/heads/main", "after": "6f1c2b7d9a8e4f3021c5b6a7d8e9f0a1b2c3d4e5"}
-HEAD_TIMEOUT_S = 0.7
-"""Forges stop waiting within seconds; the deployment asks a slower remote."""
+CHECKS = {400: "body", 408: "body", 413: "body size", 429: "rate"}
+"""What a refusal by its status has checked."""
 
 
 @response_shape
@@ -65,41 +65,24 @@ class HookJson(TypedDict):
     },
 )
 async def receive_push(ns: str, request: Request, deps: DependenciesDep) -> Response:
-    """GitHub, Gitea, Forgejo, Gogs, GitLab, Bitbucket, Azure DevOps, or anything with a bearer token."""
+    """GitHub, Gitea, Forgejo, Gogs, GitBucket, GitLab, Bitbucket, Azure DevOps, or anything with a bearer token."""
+    headers = _read_headers(request.headers)
+    if is_unsigned_ping(IncomingDelivery(headers)):
+        return _pong_response()
     repository = await _get_repository(deps, ns)
-    body = await read_body(request, MAX_BODY_BYTES)
-    forge = detect_forge(request.headers)
-    await _authenticate(deps, repository, forge, request.headers, body)
-    delivery = get_delivery_id(forge, request.headers) if forge else None
-    if (repeated_response := await _find_delivery(deps, ns, delivery)) is not None:
-        return repeated_response
-    push = parse_push(forge, request.headers, body)
-    if push.kind == "ping":
-        await _record_delivery(deps, ns, delivery)
-        return JSONResponse({"status": "pong"})
-    branch_deleted = push.kind == "deletion" and push.branch == repository.branch
-    if not branch_deleted and (push.kind != "push" or push.branch not in (None, repository.branch)):
-        await _record_delivery(deps, ns, delivery)
-        return _ignored_response(repository.poll_error)
+    forge = recognize_forge(IncomingDelivery(headers))
     try:
-        if branch_deleted:
-            await deps.read_remote_head(ns, HEAD_TIMEOUT_S)
-            return _ignored_response(None)
-        return await _handle_push(deps, ns, push, delivery)
-    except BranchNotFound as error:
-        return await _record_missing_branch(deps, ns, delivery, error.detail)
+        parsed = await _read_delivery(deps, repository, forge, headers, request)
+        return await _handle_delivery(deps, repository, forge, parsed)
+    except MeshError as error:
+        await _record_refusal(deps, repository, forge, IncomingDelivery(headers), error)
+        raise
 
 
-def _ignored_response(detail: str | None) -> Response:
-    """Nothing is deployed. The repository's error is shown in the forge's list of deliveries."""
-    return JSONResponse({"status": "ignored", "detail": detail}) if detail else Response(status_code=204)
-
-
-async def _record_missing_branch(deps: Dependencies, ns: str, delivery: str | None, detail: str) -> Response:
-    async with deps.database.write() as conn:
-        await apps.update_repository(conn, ns, poll_error=detail)
-    await _record_delivery(deps, ns, delivery)
-    return _ignored_response(detail)
+def _read_headers(received: Mapping[str, str]) -> Mapping[str, str]:
+    """As the forge sent them: `Authorization` is the gateway's own here."""
+    headers = {name.lower(): value for name, value in received.items()}
+    return {**headers, "authorization": headers.get(AUTHORIZATION, "")}
 
 
 async def _get_repository(deps: Dependencies, ns: str) -> Repository:
@@ -110,92 +93,86 @@ async def _get_repository(deps: Dependencies, ns: str) -> Repository:
     return repository
 
 
-async def _authenticate(
-    deps: Dependencies, repository: Repository, forge: Forge | None, headers: Mapping[str, str], body: bytes
-) -> None:
-    secret = await deps.secret_reader.get_webhook_secret(repository)
-    if forge is not None:
-        if not is_signature_valid(forge, headers, body, secret):
-            raise Unauthorized("the signature does not match the body and the webhook's secret")
-        return
-    token = parse_bearer_token(headers.get(AUTHORIZATION, ""))
-    if token is None:
-        raise Unauthorized("a delivery needs a signature of GitHub, Gitea, Forgejo or Gogs, or a bearer token")
-    if constant_time_equal(token, secret):
-        return
-    caller, _ = await authenticate_token(deps.settings, deps.database, token)
-    if not caller.has_scope("write", repository.app):
-        raise Unauthorized("this token cannot deploy this app")
+async def _read_delivery(
+    deps: Dependencies, repository: Repository, forge: Forge, headers: Mapping[str, str], request: Request
+) -> ParsedDelivery:
+    """Proven before it is parsed. Nothing holds the body any more when its place is free."""
+    async with deps.body_reader.read(request) as body:
+        delivery = IncomingDelivery(headers, body)
+        await deps.webhook_verifier.verify(repository, forge, delivery)
+        return parse_delivery(forge, delivery)
 
 
-async def _find_delivery(deps: Dependencies, ns: str, delivery: str | None) -> Response | None:
-    """The response to a redelivery; None for a new delivery."""
-    if delivery is None:
+async def _handle_delivery(
+    deps: Dependencies, repository: Repository, forge: Forge, parsed: ParsedDelivery
+) -> Response:
+    """Answer a proven delivery and record it. Raises TooManyRequests."""
+    ns = repository.app
+    if (repeated_response := await _find_repeated(deps, ns, parsed.delivery_id)) is not None:
+        return repeated_response
+    await deps.delivery_log.check_rate(ns)
+    change = find_change(parsed.changes, repository.branch)
+    delivery = _make_record(ns, forge, parsed, describe_ref(change or next(iter(parsed.changes), None)))
+    if parsed.is_ping:
+        return await _record_response(deps, delivery, _pong_response())
+    if change is None:
+        return await _record_response(deps, delivery, _ignored_response(repository.poll_error))
+    try:
+        if change.deleted:
+            await deps.read_remote_head(ns, HEAD_TIMEOUT_S)
+            return await _record_response(deps, delivery, _ignored_response(None))
+        return await deploy_push(deps, delivery, change)
+    except BranchNotFound as error:
+        async with deps.database.write() as conn:
+            await apps.update_repository(conn, ns, poll_error=error.detail)
+        return await _record_response(deps, delivery, _ignored_response(error.detail))
+
+
+async def _find_repeated(deps: Dependencies, ns: str, delivery_id: str | None) -> Response | None:
+    """The response to a delivery that the forge repeats; None for a new one."""
+    if delivery_id is None:
         return None
     async with deps.database.read() as conn:
-        is_known, deployment = await deliveries.find_delivery(conn, ns, delivery)
-        row = await deployments.get(conn, deployment, ns) if deployment else None
-    return _deployment_response(200, row) if is_known else None
+        delivery = await deliveries.find_accepted(conn, ns, delivery_id)
+        row = await deployments.get(conn, delivery.deployment, ns) if delivery and delivery.deployment else None
+    return None if delivery is None else deployment_response(200, row)
 
 
-async def _record_delivery(deps: Dependencies, ns: str, delivery: str | None) -> None:
-    if delivery is not None:
-        async with deps.database.write() as conn:
-            await deliveries.record_delivery(conn, ns, delivery, None, await database_time(conn))
+def _make_record(ns: str, forge: Forge, parsed: ParsedDelivery, ref: str | None) -> Delivery:
+    identity = parsed.delivery_id or new_id()
+    return Delivery(identity, ns, 0, forge.name, parsed.event, ref, parsed.delivery_id)
 
 
-async def _handle_push(deps: Dependencies, ns: str, push: Push, delivery: str | None) -> Response:
-    async with deps.database.read() as conn:
-        context = await _load_context(conn, ns, push)
-    head = (
-        await deps.read_remote_head(ns, HEAD_TIMEOUT_S)
-        if decide_push(push.commit, context) is PushDecision.ASK_GIT
-        else None
+async def _record_response(deps: Dependencies, delivery: Delivery, response: Response) -> Response:
+    await deps.delivery_log.record(copy_with(delivery, status=response.status_code))
+    return response
+
+
+def _pong_response() -> Response:
+    return JSONResponse({"status": "pong"})
+
+
+def _ignored_response(detail: str | None) -> Response:
+    """Nothing is deployed. The repository's error is shown in the forge's list of deliveries."""
+    return JSONResponse({"status": "ignored", "detail": detail}) if detail else Response(status_code=204)
+
+
+async def _record_refusal(
+    deps: Dependencies, repository: Repository, forge: Forge, delivery: IncomingDelivery, error: MeshError
+) -> None:
+    """Owners are told more than the sender: that the secret here is missing or of another kind."""
+    problem = None
+    if isinstance(error, UnprovenDelivery):
+        problem = await deps.webhook_verifier.find_secret_problem(repository, forge, delivery)
+    check = error.extensions.get("check") or CHECKS.get(error.status, "service")
+    refused = Delivery(
+        new_id(),
+        repository.app,
+        error.status,
+        forge.name,
+        describe_event(forge, delivery) or None,
+        forge_id=get_delivery_id(forge, delivery),
+        failed_check=check,
+        detail=make_storable(f"{error.detail}; {problem}" if problem else error.detail),
     )
-    async with deps.database.write() as conn:
-        await apps.get(conn, ns, lock=True)
-        status, deployment = await _apply_decision(conn, ns, push, head)
-        if delivery is not None:
-            now = await database_time(conn)
-            await deliveries.prune(conn, now)
-            await deliveries.record_delivery(conn, ns, delivery, deployment.id, now)
-    _log_push(ns, push, deployment.id, status)
-    if status == 202:
-        deps.deployment_worker.wake()
-    return _deployment_response(status, deployment)
-
-
-def _log_push(ns: str, push: Push, deployment: str | None, status: int) -> None:
-    fields = {"branch": push.branch, "commit": push.commit, "deployment": deployment, "status": status}
-    log.get("registry").info("Push received", app=ns, **fields)
-
-
-async def _apply_decision(conn: Connection, ns: str, push: Push, head: str | None) -> tuple[int, Deployment]:
-    """Decide again under the app's row lock; HTTP status and deployment of the response."""
-    context = await _load_context(conn, ns, push)
-    decision = decide_push(push.commit, context)
-    if decision is PushDecision.JOIN and context.newest is not None:
-        return 202, context.newest
-    if decision is PushDecision.NOTHING_NEW and context.live is not None:
-        return 200, context.live
-    if (
-        decision is PushDecision.ASK_GIT
-        and head is not None
-        and (existing := find_existing_deployment(head, context)) is not None
-    ):
-        await apps.record_head(conn, ns, head)
-        return 200 if existing.status == "live" else 202, existing
-    return 202, await deployments.add(conn, ns, DeploymentTrigger.PUSH, await database_time(conn))
-
-
-async def _load_context(conn: Connection, ns: str, push: Push) -> PushContext:
-    repository = await apps.get_repository(conn, ns)
-    return await deployments.load_push_context(conn, ns, repository.abandoned_head if repository else None, push.commit)
-
-
-def _deployment_response(status: int, deployment: Deployment | None) -> Response:
-    if deployment is None:
-        return JSONResponse({"status": "known"}, status)
-    return JSONResponse(
-        deployment.to_json(), status, {"Location": f"/api/v1/apps/{deployment.app}/deployments/{deployment.id}"}
-    )
+    await deps.delivery_log.record_refusal(refused)

@@ -73,13 +73,21 @@ async def test_an_unknown_app_is_404_before_anything_else(registry: Registry) ->
     assert (await Forge(registry, "x").send(b"x" * 2_000_000, app="nobody")).status == 404
 
 
-async def test_a_body_over_1_mb_is_413_before_its_signature_counts(
+async def test_a_body_over_10_mb_is_413_before_its_signature_counts(
     registry: Registry, working_copy: WorkingCopy
 ) -> None:
     forge = await attach_app(registry, working_copy)
     forge.secret = "wrong"
-    assert (await forge.send(b"x" * 1_000_001)).status == 413
-    assert (await forge.send(b"x" * 1_000_000)).status == 401
+    assert (await forge.send(b"x" * 10_000_001)).status == 413
+    assert (await forge.send(b"x" * 10_000_000)).status == 401
+
+
+async def test_a_push_of_10_mb_is_deployed(registry: Registry, working_copy: WorkingCopy) -> None:
+    forge = await attach_app(registry, working_copy)
+    document = json.dumps({"ref": "refs/heads/main", "after": working_copy.commit({}), "commits": []})
+    body = document.replace("[]", '["' + "x" * (10_000_000 - len(document) - 2) + '"]').encode()
+    assert len(body) == 10_000_000
+    assert (await forge.send(body)).status == 202
 
 
 async def test_a_bad_signature_is_401_and_deploys_nothing(registry: Registry, working_copy: WorkingCopy) -> None:
@@ -119,6 +127,21 @@ async def test_a_ping_is_answered(registry: Registry, working_copy: WorkingCopy)
     forge = await attach_app(registry, working_copy)
     answer = await forge.send({"zen": "Design for failure.", "hook_id": 1}, event="ping")
     assert (answer.status, answer.body) == (200, {"status": "pong"})
+
+
+@pytest.mark.parametrize("app", ["leafscan", "nobody"])
+async def test_data_centers_unsigned_test_is_answered_and_says_nothing_of_the_app(
+    registry: Registry, working_copy: WorkingCopy, app: str
+) -> None:
+    await attach_app(registry, working_copy)
+    headers = {"X-Event-Key": "diagnostics:ping"}
+    answer = await registry.call("POST", f"/hooks/{app}", {"test": True}, headers)
+    assert (answer.status, answer.body) == (200, {"status": "pong"})
+    assert (await registry.get("/api/v1/apps/leafscan/deliveries"))["items"] == []
+    signed = await registry.call(
+        "POST", f"/hooks/{app}", {"test": True}, {**headers, "X-Hub-Signature": "sha256=" + "0" * 64}
+    )
+    assert signed.status == (401 if app == "leafscan" else 404)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,78 @@
+"""Deploys what a forge reports. The report is only a hint: Git decides what the head is."""
+
+from __future__ import annotations
+
+from fastapi import Response
+from fastapi.responses import JSONResponse
+
+from libs.common import log
+from libs.common.db import database_time
+from libs.common.frozen import copy_with
+from services.registry.db import Connection, apps, deliveries, deployments
+from services.registry.deliveries import Delivery
+from services.registry.dependencies import Dependencies
+from services.registry.deployments.push_decision import PushContext, PushDecision, decide_push, find_existing_deployment
+from services.registry.deployments.state import Deployment, DeploymentTrigger
+from services.registry.forges.pushes import BRANCH_PREFIX, Change
+
+HEAD_TIMEOUT_S = 0.7
+"""Forges stop waiting within seconds; the deployment asks a slower remote."""
+
+
+async def deploy_push(deps: Dependencies, delivery: Delivery, change: Change) -> Response:
+    """Record the delivery together with its deployment. Raises BranchNotFound."""
+    ns = delivery.app
+    async with deps.database.read() as conn:
+        context = await _load_context(conn, ns, change)
+    head = (
+        await deps.read_remote_head(ns, HEAD_TIMEOUT_S)
+        if decide_push(change.commit, context) is PushDecision.ASK_GIT
+        else None
+    )
+    async with deps.database.write() as conn:
+        await apps.get(conn, ns, lock=True)
+        status, deployment = await _apply_decision(conn, ns, change, head)
+        accepted = copy_with(delivery, status=status, deployment=deployment.id)
+        await deliveries.add_accepted(conn, accepted, await database_time(conn))
+    _log_push(ns, change, deployment.id, status)
+    if status == 202:
+        deps.deployment_worker.wake()
+    return deployment_response(status, deployment)
+
+
+def _log_push(ns: str, change: Change, deployment: str | None, status: int) -> None:
+    branch = change.ref.removeprefix(BRANCH_PREFIX) if change.ref is not None else None
+    fields = {"branch": branch, "commit": change.commit, "deployment": deployment, "status": status}
+    log.get("registry").info("Push received", app=ns, **fields)
+
+
+async def _apply_decision(conn: Connection, ns: str, change: Change, head: str | None) -> tuple[int, Deployment]:
+    """Decide again under the app's row lock; HTTP status and deployment of the response."""
+    context = await _load_context(conn, ns, change)
+    decision = decide_push(change.commit, context)
+    if decision is PushDecision.JOIN and context.newest is not None:
+        return 202, context.newest
+    if decision is PushDecision.NOTHING_NEW and context.live is not None:
+        return 200, context.live
+    if (
+        decision is PushDecision.ASK_GIT
+        and head is not None
+        and (existing := find_existing_deployment(head, context)) is not None
+    ):
+        await apps.record_head(conn, ns, head)
+        return 200 if existing.status == "live" else 202, existing
+    return 202, await deployments.add(conn, ns, DeploymentTrigger.PUSH, await database_time(conn))
+
+
+async def _load_context(conn: Connection, ns: str, change: Change) -> PushContext:
+    repository = await apps.get_repository(conn, ns)
+    abandoned = repository.abandoned_head if repository else None
+    return await deployments.load_push_context(conn, ns, abandoned, change.commit)
+
+
+def deployment_response(status: int, deployment: Deployment | None) -> Response:
+    if deployment is None:
+        return JSONResponse({"status": "known"}, status)
+    return JSONResponse(
+        deployment.to_json(), status, {"Location": f"/api/v1/apps/{deployment.app}/deployments/{deployment.id}"}
+    )

@@ -1,0 +1,86 @@
+"""What a delivery reports, and its id."""
+
+import pytest
+
+from libs.common.errors import Malformed
+from services.registry.forges.forge_table import FORGES, recognize_forge
+from services.registry.forges.incoming_delivery import IncomingDelivery
+from services.registry.forges.parsed_delivery import (
+    ParsedDelivery,
+    describe_event,
+    describe_ref,
+    get_delivery_id,
+    parse_delivery,
+)
+from services.registry.forges.pushes import Change, find_change
+from tests.registry.forges.push_documents import COMMIT, MAIN
+from tests.registry.forges.sent_deliveries import SAMPLES, SampleForge, SentDelivery
+
+BY_NAME = {forge.name: forge for forge in FORGES}
+
+
+def receive(sent: SentDelivery, **headers: str) -> IncomingDelivery:
+    changed = {name.replace("_", "-"): value for name, value in headers.items()}
+    return IncomingDelivery({**{name.lower(): value for name, value in sent.headers.items()}, **changed}, sent.body)
+
+
+def parse(delivery: IncomingDelivery) -> ParsedDelivery:
+    return parse_delivery(recognize_forge(delivery), delivery)
+
+
+@pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
+def test_each_forges_push_is_read(sample: SampleForge) -> None:
+    for form in (False, True)[: 1 + sample.has_forms]:
+        parsed = parse(receive(sample.send(form=form, delivery="d-7")))
+        assert find_change(parsed.changes, "main") == Change(MAIN, COMMIT)
+        assert not parsed.is_ping
+        if sample.delivery_header:
+            assert parsed.delivery_id == "d-7"
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"x-github-event": "ping", "x-github-delivery": "p"}, ParsedDelivery("ping", "p", is_ping=True)),
+        ({"x-gitea-event": "ping"}, ParsedDelivery("ping", is_ping=True)),
+        ({"x-event-key": "diagnostics:ping"}, ParsedDelivery("diagnostics:ping", is_ping=True)),
+        ({"x-github-event": "issues"}, ParsedDelivery("issues")),
+        ({"x-gitlab-event": "Issue Hook"}, ParsedDelivery("issue hook")),
+        ({"x-event-key": "pullrequest:created"}, ParsedDelivery("pullrequest:created")),
+        ({"x-github-event": "x" * 100}, ParsedDelivery("x" * 64)),
+        ({"x-softserve-event": "branch_tag_delete"}, ParsedDelivery("branch_tag_delete")),
+    ],
+)
+def test_a_body_that_is_no_push_is_not_read(headers: dict[str, str], expected: ParsedDelivery) -> None:
+    assert parse(IncomingDelivery(headers, b"no JSON")) == expected
+
+
+def test_from_an_unknown_sender_an_empty_body_is_a_push_to_any_branch() -> None:
+    assert parse(IncomingDelivery({}, b" ")).changes == (Change(None),)
+    assert parse(IncomingDelivery({}, b'{"ref": "refs/heads/main"}')).changes == (Change(MAIN),)
+    with pytest.raises(Malformed):
+        parse(IncomingDelivery({"x-github-event": "push"}, b""))
+
+
+def test_an_unknown_senders_own_id_is_not_taken_for_that_of_a_delivery() -> None:
+    """The same with every push, it would make all but the first a repetition."""
+    assert parse(IncomingDelivery({}, b'{"id": 1, "ref": "refs/heads/main"}')).delivery_id is None
+
+
+def test_azure_has_the_id_in_its_document() -> None:
+    assert parse(receive(SAMPLES["Azure DevOps"].send())).delivery_id == "6b"
+
+
+@pytest.mark.parametrize(
+    ("value", "identity"),
+    [("{1f-2}", "{1f-2}"), ("a" * 200, "a" * 200), ("a" * 201, None), ("a/b", None), ("é", None), ("", None)],
+)
+def test_an_id_is_one_that_an_address_can_name(value: str, identity: str | None) -> None:
+    assert get_delivery_id(BY_NAME["github"], IncomingDelivery({"x-github-delivery": value})) == identity
+
+
+def test_what_is_logged_can_be_stored() -> None:
+    assert describe_event(BY_NAME["github"], IncomingDelivery({"x-github-event": "PUSH" * 50})) == "push" * 16
+    assert describe_ref(Change("refs/heads/\0\ud800x")) == "refs/heads/\ufffd\ufffdx"
+    assert describe_ref(Change("r" * 1000)) == "r" * 255
+    assert describe_ref(Change(None)) is describe_ref(None) is None
