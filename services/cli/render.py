@@ -161,9 +161,10 @@ def _note_new(lines: Sequence[str], printed: set[str]) -> None:
             write_note(line)
 
 
-def progress_bar(done: int, total: int, width: int = 20) -> str:
-    filled = min(width, width * done // total) if total > 0 else 0
-    return f"{'━' * filled}{'╌' * (width - filled)} {done}/{total}"
+def progress_bar(done: float, total: float, width: int = 20) -> str:
+    share = min(1.0, max(0.0, done / total)) if total > 0 else 0.0
+    filled = int(width * share)
+    return f"{'━' * filled}{'╌' * (width - filled)} {done:.15g}/{total:.15g}"
 
 
 def _create_console(stderr: bool = False) -> Console:

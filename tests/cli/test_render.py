@@ -76,6 +76,19 @@ def test_pairs_are_aligned_and_empty_ones_left_out(capsys: pytest.CaptureFixture
     assert capsys.readouterr().out == "a       1\nlonger  x\n"
 
 
-def test_a_bar_shows_its_share() -> None:
-    assert render.progress_bar(3, 10, width=10) == "━━━╌╌╌╌╌╌╌ 3/10"
-    assert render.progress_bar(0, 0, width=4) == "╌╌╌╌ 0/0"
+@pytest.mark.parametrize(
+    ("done", "total", "bar"),
+    [
+        (3, 10, "━╌╌╌ 3/10"),
+        (3.0, 4.0, "━━━╌ 3/4"),
+        (0.5, 1.0, "━━╌╌ 0.5/1"),
+        (1234567890.0, 1234567890.0, "━━━━ 1234567890/1234567890"),
+        (0.0, 0.0, "╌╌╌╌ 0/0"),
+        (9.0, 3.0, "━━━━ 9/3"),
+        (-1.0, 3.0, "╌╌╌╌ -1/3"),
+        (1.0, -3.0, "╌╌╌╌ 1/-3"),
+        (1e308, 1e-308, "━━━━ 1e+308/1e-308"),
+    ],
+)
+def test_a_bar_shows_its_share(done: float, total: float, bar: str) -> None:
+    assert render.progress_bar(done, total, width=4) == bar

@@ -18,7 +18,7 @@ RUN: dict[str, Any] = {
     "stages": [],
     "outputs": {"model": "m/x/"},
 }
-STAGE = {"name": "fit", "status": "running", "progress": [3, 10], "reason": None}
+STAGE = {"name": "fit", "status": "running", "progress": [3.0, 10.0], "reason": None}
 
 
 def test_a_run_is_started_with_values_and_folders(run: Run, mesh: FakeMesh) -> None:
