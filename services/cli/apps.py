@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from services.cli import deployments, render, times
 from services.cli.client import url_path
 from services.cli.session import App, Mesh, field, mesh_command
+
+if TYPE_CHECKING:
+    from libs.common.component_status import ComponentJson
 
 nouns = typer.Typer(help="Modules on the mesh.", no_args_is_help=True)
 APPS = "/api/v1/apps"
@@ -74,7 +77,7 @@ def _problem_pairs(repository: dict[str, Any] | None) -> list[tuple[str, Any]]:
     return [("problem", why)] if why else []
 
 
-def _component_text(component: dict[str, Any]) -> str:
+def _component_text(component: ComponentJson) -> str:
     why = render.reason_text(component.get("reason"))
     return f"{component['name']}  {component['status']}" + (f"  {why}" if why else "")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from services.cli.client import url_path
 from services.cli.deployments import DEFAULT_TIMEOUT, POLL_INTERVAL_S, Timeout
 from services.cli.logs import print_logs
 from services.cli.session import App, Mesh, field, mesh_command, mesh_command_without_json
+
+if TYPE_CHECKING:
+    from libs.common.component_status import ComponentJson, InstanceJson
 
 nouns = typer.Typer(help="Functions behind HTTP.", no_args_is_help=True)
 Component = Annotated[str, typer.Argument(metavar="COMPONENT")]
@@ -39,7 +42,7 @@ def show_component(mesh: Mesh, app: App, component: Component) -> None:
     mesh.print_pairs(details, _component_pairs(details))
 
 
-def _component_pairs(details: dict[str, Any]) -> list[tuple[str, Any]]:
+def _component_pairs(details: ComponentJson) -> list[tuple[str, Any]]:
     return [
         ("component", details["name"]),
         ("status", details["status"]),
@@ -50,7 +53,7 @@ def _component_pairs(details: dict[str, Any]) -> list[tuple[str, Any]]:
     ]
 
 
-def _instance_text(instance: dict[str, Any]) -> str:
+def _instance_text(instance: InstanceJson) -> str:
     cells = (
         instance["id"],
         instance["status"],
@@ -87,7 +90,7 @@ def restart_component(
     mesh.print_sentence(details, f"{component} is restarted" if wait else f"{component} is being restarted")
 
 
-def _is_renewed(details: dict[str, Any], old_ids: set[str]) -> bool:
+def _is_renewed(details: ComponentJson, old_ids: set[str]) -> bool:
     """Whether no old instance is left and all instances are healthy."""
     instances = details.get("instances") or []
     return not old_ids & {instance["id"] for instance in instances} and all(

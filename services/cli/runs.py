@@ -154,12 +154,12 @@ def list_outputs(
 
 def _watch_until_ended(runs: RunsClient, run: dict[str, Any]) -> dict[str, Any]:
     """Watch a run until it ends. Ctrl-C does not cancel the run; it prints its state and the commands to continue."""
-    bars = render.is_terminal(sys.stderr)
+    bars, etag = render.is_terminal(sys.stderr), None
     try:
         with render.live_lines() as draw:
             while run["status"] not in ENDED:
                 draw(list(run_lines(run, full=False, bars=bars)))
-                run = _wait_for_change(runs, run)
+                run, etag = _wait_for_change(runs, run, etag)
         return run
     except KeyboardInterrupt:
         render.write_lines("\n".join(run_lines(run)))
@@ -170,19 +170,16 @@ def _watch_until_ended(runs: RunsClient, run: dict[str, Any]) -> dict[str, Any]:
         raise
 
 
-def _wait_for_change(runs: RunsClient, run: dict[str, Any]) -> dict[str, Any]:
-    """The run when it has changed, or unchanged after the long poll. `_etag` is the version that the mesh sent."""
-    etag = run.get("_etag")
+def _wait_for_change(runs: RunsClient, run: dict[str, Any], etag: str | None) -> tuple[dict[str, Any], str | None]:
+    """The run and its ETag, when it has changed or at the end of the long poll; at once without an ETag."""
     headers = {"Prefer": f"wait={LONG_POLL_S}", "If-None-Match": etag} if etag else {}
     with runs.open_response("GET", run["id"], headers=headers) as response:
         if response.status == 304:
-            return run
-        document: dict[str, Any] = response.json()
-        return document | {"_etag": response.headers.get("ETag")}
+            return run, etag
+        return response.json(), response.headers.get("ETag")
 
 
 def _print_result(mesh: Mesh, app: str, run: dict[str, Any], *, full: bool = True) -> None:
-    run = {key: value for key, value in run.items() if key != "_etag"}
     mesh.print_sentence(run, "\n".join(run_lines(run, full=full)))
     if run["status"] in ENDED[1:]:
         raise Failure(f"run {run['id']} {run['status']}; see: mlmesh run logs {app} {run['id']}")
