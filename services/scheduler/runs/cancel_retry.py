@@ -11,7 +11,7 @@ from services.scheduler.db import Connection, callbacks, tasks
 from services.scheduler.db import runs as run_rows
 from services.scheduler.model.run import Run
 from services.scheduler.runs.queries import require_run
-from services.scheduler.tasks import transitions
+from services.scheduler.tasks import run_transitions
 from services.scheduler.tasks.transition_applier import TransitionApplier
 
 
@@ -24,7 +24,8 @@ async def cancel_run(db: Database, applier: TransitionApplier, app: str, run_id:
             return
         if run.is_final:
             raise Conflict(f"cannot cancel: the run has already {run.status}", code="finished")
-        run = await run_rows.update_run(conn, run, {"status": "canceling", "reason": transitions.caller_cancellation()})
+        why = run_transitions.caller_cancellation()
+        run = await run_rows.update_run(conn, run, {"status": "canceling", "reason": why})
         transition = await applier.apply_transition(conn, run, None, {}, now)
     applier.notify_run_change(run_id, transition)
 
@@ -48,7 +49,8 @@ async def _cancel_overdue(db: Database, applier: TransitionApplier, overdue_run:
         run = await run_rows.get(conn, overdue_run.app, overdue_run.id, lock=True)
         if run is None or run.is_final or run.status == "canceling" or run.deadline >= now:
             return
-        run = await run_rows.update_run(conn, run, {"status": "canceling", "reason": transitions.deadline_reason(run)})
+        why = run_transitions.deadline_reason(run)
+        run = await run_rows.update_run(conn, run, {"status": "canceling", "reason": why})
         transition = await applier.apply_transition(conn, run, None, {}, now)
     applier.notify_run_change(overdue_run.id, transition)
 
@@ -70,7 +72,7 @@ async def retry_run(db: Database, applier: TransitionApplier, app: str, run_id: 
         names = [task.name for task in stages]
         if from_stage is not None and from_stage not in names:
             raise Invalid(f"no stage {from_stage}; stages are {', '.join(names)}")
-        for task, columns in transitions.reset_for_retry(run, stages, from_stage).items():
+        for task, columns in run_transitions.reset_for_retry(run, stages, from_stage).items():
             await tasks.update_task(conn, task, columns)
         run_columns = {
             "status": "queued",

@@ -10,14 +10,15 @@ from services.scheduler.model.run import Run
 from services.scheduler.model.run_plan import InputSource, InputValue
 from services.scheduler.model.task import Task
 from services.scheduler.plans import planner
-from services.scheduler.tasks import transitions
+from services.scheduler.tasks import run_transitions
+from services.scheduler.tasks.transitions import ColumnUpdates
 
 
 @dataclass(frozen=True)
 class ChainStep:
     """The next action of a chain; all fields None while one of its runs is active."""
 
-    final_columns: transitions.ColumnUpdates | None = None
+    final_columns: ColumnUpdates | None = None
     """Final columns of the first run: the chain has ended."""
     start_position: int | None = None
     """Position of the run to start."""
@@ -34,7 +35,7 @@ def next_chain_step(first: Run, first_stages: Sequence[Task], successors: Sequen
         must_cancel = first.status == "canceling" and last.status != "canceling"
         return ChainStep(cancel_run=last.id if must_cancel else None)
     if first.status == "canceling":
-        return ChainStep(final_columns=transitions.canceled_run(first, now))
+        return ChainStep(final_columns=run_transitions.canceled_run(first, now))
     if last is not None and last.status != "succeeded":
         return ChainStep(final_columns={"status": last.status, "reason": _failure_reason(last), "finished_at": now})
     if len(successors) < len(first.plan.then):

@@ -17,7 +17,7 @@ from services.scheduler.loop_triggers import LoopTriggers
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import FAILED_STATES, ReadyTask, Task, TaskState
 from services.scheduler.plans import planner
-from services.scheduler.tasks import transitions
+from services.scheduler.tasks import run_transitions
 from services.scheduler.tasks.ready_publisher import ReadyPublisher
 
 
@@ -67,7 +67,7 @@ class TransitionApplier:
             changes[task.id] = columns
             task = replace(task, **columns)
         stages, other_states = await _affected_stages(conn, run, task)
-        step = transitions.advance_run(run, stages, now, other_states)
+        step = run_transitions.advance_run(run, stages, now, other_states)
         for stage_id, update in step.tasks.items():
             changes[stage_id] = {**changes.get(stage_id, {}), **update}
         stages_by_id = {stage.id: stage for stage in stages}
@@ -80,7 +80,8 @@ class TransitionApplier:
             await tasks.update_task(conn, task_id, changes[task_id])
         if step.tasks and not step.run:  # the halted stages may have been the last open ones
             final_stages = [replace(stage, **step.tasks.get(stage.id, {})) for stage in stages]
-            step = transitions.RunTransition(transitions.advance_run(run, final_stages, now, other_states).run, {})
+            final_step = run_transitions.advance_run(run, final_stages, now, other_states)
+            step = run_transitions.RunTransition(final_step.run, {})
         updated_run = await runs.update_run(conn, run, step.run) if step.run else run
         stopped = (
             stages_by_id[stage_id].worker for stage_id, update in step.tasks.items() if update.get("stop_requested")
@@ -164,7 +165,7 @@ async def _affected_stages(conn: Connection, run: Run, changed: Task | None) -> 
     if changed is not None and len(run.plan.stages) == 1:
         return [changed], frozenset()
     if changed is not None and changed.state not in FAILED_STATES and run.status != "canceling":
-        neighbours = transitions.find_neighbours(run, changed)
+        neighbours = run_transitions.find_neighbours(run, changed)
         other_states = await tasks.list_other_states(conn, run.id, {changed.name, *neighbours})
         if not other_states & FAILED_STATES:
             names = neighbours - {changed.name}

@@ -15,7 +15,7 @@ from services.scheduler.model.run_plan import RunPlan
 from services.scheduler.model.task import Task
 from services.scheduler.plans import callback_request, planner, submission, submitted_values
 from services.scheduler.runs import async_prediction, run_chain
-from services.scheduler.tasks import transitions
+from services.scheduler.tasks import run_transitions, transitions
 from services.scheduler.tasks.transitions import AttemptResult
 from tests.scheduler.manifests import MANIFESTS, catalog
 from tests.scheduler.scenarios.test_chains import CHAIN
@@ -104,7 +104,8 @@ def failed_attempt() -> transitions.ColumnUpdates:
 def failed_run() -> transitions.ColumnUpdates:
     run = run_with_values()
     first, second = planner.build_stage_tasks(run)
-    return transitions.advance_run(run, [replace(first, **failed_attempt()), replace(second, state="skipped")], NOW).run
+    stages = [replace(first, **failed_attempt()), replace(second, state="skipped")]
+    return run_transitions.advance_run(run, stages, NOW).run
 
 
 CALLBACK = {"url": "https://example.com/", "events": ["run.failed", "started"], "headers": {"X-Key": "sesame"}}

@@ -1,37 +1,13 @@
-"""State transitions after a report, an expired lease and a cancellation, as tables of rows."""
+"""State transitions of a task after a report and an expired lease, as tables of rows."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 import pytest
 
-from libs.common.locations import Location
 from services.scheduler.model.reason import Reason, reason
-from services.scheduler.model.run import Run
-from services.scheduler.model.run_plan import RetryPolicy, RunPlan, StagePlan
-from services.scheduler.model.task import Task
 from services.scheduler.tasks import transitions
 from services.scheduler.tasks.transitions import AttemptResult
-
-NOW = 100.0
-
-
-def task(name: str, state: Any, **fields: Any) -> Task:
-    return Task(**{"id": name, "kind": "stage", "app": "leaf", "name": name, "state": state,
-                   "created_at": 1.0, "token": 1, "worker": "w", **fields})  # fmt: skip
-
-
-def run(status: Any = "running", *, retries: int = 0, **fields: Any) -> Run:
-    policy = RetryPolicy(retries, backoff=10.0, factor=2.0, reasons=("error",))
-    plan = RunPlan(
-        timeout=50.0,
-        stages=(StagePlan(name="a", retries=policy, timeout=1.0, outputs=("made", "kept")),),
-        waits={"a": (), "b": ("a",), "c": ()},
-        targets={"made": Location(box="data", user="u", group="weights")},
-    )
-    return Run(id="r", app="leaf", pipeline="p", user="u", status=status, created_at=1.0, plan=plan, **fields)
+from tests.scheduler.tasks.rows import NOW, run, task
 
 
 def test_success_is_published_first() -> None:
@@ -121,67 +97,3 @@ def test_an_unwanted_instance_stays_stopped() -> None:
         task("a", "claimed", kind="instance", stop_requested=True), AttemptResult("failed"), NOW
     )
     assert columns["state"] == "stopped"
-
-
-def states(step: transitions.RunTransition) -> dict[str, Any]:
-    return {name: columns.get("state", columns.get("stop_requested")) for name, columns in step.tasks.items()}
-
-
-def test_a_stage_starts_when_those_before_it_have_succeeded() -> None:
-    step = transitions.advance_run(run(), [task("a", "succeeded"), task("b", "waiting"), task("c", "claimed")], NOW)
-    assert (states(step), step.run) == ({"b": "ready"}, {})
-
-
-def test_a_stage_in_its_back_off_is_not_started_by_its_inputs() -> None:
-    step = transitions.advance_run(
-        run(), [task("a", "succeeded"), task("b", "waiting", not_before=120.0), task("c", "succeeded")], NOW
-    )
-    assert (states(step), step.run) == ({}, {})
-
-
-def test_a_failure_skips_what_waits_and_stops_what_runs() -> None:
-    step = transitions.advance_run(run(), [task("a", "failed"), task("b", "waiting"), task("c", "claimed")], NOW)
-    assert states(step) == {"b": "skipped", "c": True}
-
-
-def test_the_run_fails_with_the_stages_reason_when_nothing_is_open() -> None:
-    why = Reason("error", "boom", {"exit_code": 3})
-    tasks = [task("a", "failed", reason=why, log_tail=["boom"]), task("b", "skipped"), task("c", "canceled")]
-    assert transitions.advance_run(run(), tasks, NOW).run == {
-        "status": "failed",
-        "reason": Reason("error", "boom", {"exit_code": 3, "stage": "a", "log_tail": ["boom"]}),
-        "finished_at": NOW,
-    }
-
-
-def test_the_run_succeeds_with_its_last_stage() -> None:
-    step = transitions.advance_run(run(), [task(name, "succeeded") for name in "abc"], NOW)
-    assert step.run == {"status": "succeeded", "reason": None, "finished_at": NOW}
-
-
-def test_cancel_ends_what_waits_at_once_and_asks_for_the_stop_of_what_runs() -> None:
-    step = transitions.advance_run(
-        run("canceling"), [task("a", "claimed"), task("b", "waiting"), task("c", "ready")], NOW
-    )
-    assert (states(step), step.run) == ({"a": True, "b": "canceled", "c": "canceled"}, {})
-
-
-def test_a_canceled_run_with_nothing_open_is_canceled() -> None:
-    step = transitions.advance_run(run("canceling"), [task(name, "canceled") for name in "abc"], NOW)
-    assert step.run["status"] == "canceled"
-
-
-@pytest.mark.parametrize(
-    ("late_run", "code"),
-    [(run(), "expired"), (replace(run(), started_at=49.0), "timeout")],
-)
-def test_a_run_that_is_late_has_not_begun_or_not_ended(late_run: Run, code: str) -> None:
-    assert transitions.deadline_reason(late_run).code == code
-
-
-def test_retry_from_a_stage_runs_it_and_what_depends_on_it() -> None:
-    tasks = [task("a", "succeeded"), task("b", "failed"), task("c", "succeeded")]
-    assert set(transitions.reset_for_retry(run("failed"), tasks, None)) == {"a", "b", "c"}
-    assert set(transitions.reset_for_retry(run("failed"), tasks, "b")) == {"b"}
-    assert set(transitions.reset_for_retry(run("failed"), tasks, "a")) == {"a", "b"}
-    assert set(transitions.reset_for_retry(run("failed"), tasks, "c")) == {"b", "c"}
