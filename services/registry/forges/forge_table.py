@@ -23,6 +23,7 @@ from services.registry.forges.pushes import (
     parse_data_center_push,
     parse_github_push,
     parse_gitlab_push,
+    parse_pagure_push,
 )
 
 HUB_SIGNATURE = BodySignature("X-Hub-Signature", "sha256=")
@@ -168,6 +169,17 @@ FORGES = (
         event_header="X-SoftServe-Event",
         push_events=frozenset({"push"}),
         delivery_headers=("X-SoftServe-Delivery",),
+    ),
+    Forge(
+        "pagure",
+        "Pagure",
+        recognized_by=(HeaderPattern("X-Pagure-Topic"),),
+        proofs=(BodySignature("X-Pagure-Signature-256"),),
+        secret_field="the app's Secret here: it is the project's web-hook key, which Pagure makes",  # noqa: S106
+        parse=parse_pagure_push,
+        event_header="X-Pagure-Topic",
+        push_events=frozenset({"git.receive", "git.branch.creation", "git.branch.deletion"}),
+        delivery_field="msg_id",
     ),
     Forge(
         "gitverse",

@@ -93,6 +93,14 @@ def parse_azure_push(_event: str, document: Document) -> Changes:
     )
 
 
+def parse_pagure_push(event: str, document: Document) -> Changes:
+    """The names of branches are short ones."""
+    message = _get_object(document, "msg")
+    name, commit = _get_text(message, "branch") or "", message.get("end_commit", message.get("rev"))
+    ref = name if name.startswith("refs/") else BRANCH_PREFIX + name
+    return (_make_change(ref, commit, event == "git.branch.deletion" or _is_zero(commit)),)
+
+
 def parse_any_push(event: str, document: Document) -> Changes:
     """Of a sender that is not known: the form that the document has; an empty one is a push to any branch."""
     if "eventType" in document:

@@ -59,3 +59,9 @@ def write_azure(ref: str, commit: str, deleted: bool) -> Document:
     update = {"name": ref, "oldObjectId": OLDER, "newObjectId": commit}
     repository = {"remoteUrl": "https://dev.example/o/p/_git/leaf", "defaultBranch": MAIN}
     return {"id": "6b", "eventType": "git.push", "resource": {"refUpdates": [update], "repository": repository}}
+
+
+def write_pagure(ref: str, commit: str, deleted: bool) -> Document:
+    """The deletion of a branch has another topic; its document differs in one field."""
+    message = {"branch": ref.removeprefix("refs/heads/"), "start_commit": OLDER, "end_commit": commit, "forced": False}
+    return {"i": 1, "msg": message, "msg_id": f"2026-{commit[:8]}-{ref[11:]}", "topic": "git.receive"}

@@ -24,6 +24,7 @@ from tests.registry.forges.push_documents import (
     write_gitea,
     write_github,
     write_gitlab,
+    write_pagure,
 )
 
 SIGNING_TOKEN = "whsec_" + base64.b64encode(b"a key of thirty-two random bytes").decode()
@@ -109,6 +110,10 @@ def sign_bitbucket(body: bytes, _payload: bytes, secret: str) -> Headers:
 
 def sign_soft_serve(body: bytes, _payload: bytes, secret: str) -> Headers:
     return {"X-SoftServe-Signature": f"sha256={hex_digest(secret, body)}"}
+
+
+def sign_pagure(body: bytes, _payload: bytes, secret: str) -> Headers:
+    return {"X-Pagure-Signature-256": hex_digest(secret, body)}
 
 
 def sign_standard(body: bytes, _payload: bytes, secret: str, at: float | None = None) -> Headers:
@@ -200,6 +205,9 @@ SAMPLES = {
     ),
     "soft-serve": SampleForge(
         "soft-serve", write_github, sign_soft_serve, {"X-SoftServe-Event": "push"}, "X-SoftServe-Delivery"
+    ),
+    "Pagure": SampleForge(
+        "pagure", write_pagure, sign_pagure, {"X-Pagure-Topic": "git.receive", "X-Pagure": "https://p"}
     ),
     "GitVerse": SampleForge(
         "gitverse", write_gitea, show_bearer, {"X-Gitverse-Event": "push"}, "X-Gitverse-Delivery", is_signed=False

@@ -1,12 +1,16 @@
 """Every forge's deliveries, as they send them, against the running service."""
 
+import asyncio
 import dataclasses
+import random
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
+from services.registry.delivery_log import MAX_PER_MINUTE
 from services.registry.routes.hooks import AUTHORIZATION
-from tests.registry.conftest import ApiResponse, Registry, StartRegistry
+from tests.registry.conftest import ApiResponse, Registry, StartRegistry, poll_until
 from tests.registry.forges.push_documents import MAIN, SIDE, TAG, write_bitbucket
 from tests.registry.forges.sent_deliveries import (
     BITBUCKET,
@@ -14,6 +18,7 @@ from tests.registry.forges.sent_deliveries import (
     GITHUB,
     GITLAB,
     GITLAB_SIGNED,
+    GOGS,
     SAMPLES,
     SIGNING_TOKEN,
     SampleForge,
@@ -186,3 +191,28 @@ async def test_gitlabs_secret_must_be_its_signing_token_for_signatures(mesh: Reg
     (item,) = (await mesh.get("/api/v1/apps/leafscan/deliveries"))["items"]
     assert "is no signing token (whsec_…): store the one that the forge shows" in item["failed"]["detail"]
     assert (await deliver(mesh, GITLAB.send(secret=OWNERS["leafscan"], delivery="2"))).status in (200, 202)
+
+
+async def test_of_a_hundred_shuffled_deliveries_the_head_comes_out(mesh: Registry, working_copy: WorkingCopy) -> None:
+    commits = [working_copy.commit({}, f"number {number}") for number in range(10)]
+    secret = OWNERS["leafscan"]
+    forges = (GITHUB, GITEA, GOGS, GITLAB, BITBUCKET)
+    sent = [
+        forges[number % 5].send(MAIN, commits[number // 10], secret=secret, delivery=f"d-{number}")
+        for number in range(100)
+    ]
+    random.Random(7).shuffle(sent)
+    answers = await asyncio.gather(*(deliver(mesh, delivery) for delivery in sent))
+    statuses = [answer.status for answer in answers]
+    assert set(statuses) <= {200, 202, 429}
+    assert statuses.count(429) <= 100 - MAX_PER_MINUTE
+    starting = await poll_until(lambda: list_deployments(mesh, "starting"), bool)
+    await poll_until(lambda: list_deployments(mesh, "pending"), lambda pending: not pending)
+    assert [item["commit"] for item in starting] == [commits[-1]]
+    others = [item["status"] for item in await list_deployments(mesh) if item["id"] != starting[0]["id"]]
+    assert set(others) <= {"superseded", "live"}
+
+
+async def list_deployments(registry: Registry, status: str | None = None) -> Any:
+    items = (await registry.get("/api/v1/apps/leafscan/deployments"))["items"]
+    return [item for item in items if status in (None, item["status"])]
