@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from libs.common.db import Database, database_time
 from libs.common.errors import MeshError, TooManyRequests
-from services.registry.db import deliveries
+from services.registry.db import Connection, deliveries
 from services.registry.deliveries import Delivery
 
 MAX_PER_MINUTE = 60
@@ -21,15 +21,23 @@ class DeliveryLog:
     async def check_rate(self, app: str) -> None:
         """Raises TooManyRequests. Refused deliveries do not count, or anybody could keep the forge's out."""
         async with self._database.read() as conn:
-            now = await database_time(conn)
-            seconds = await deliveries.seconds_until_accepted(conn, app, self._max_per_minute, now)
-        if seconds is not None:
-            limit = f"an app accepts {self._max_per_minute} deliveries a minute"
-            raise TooManyRequests(f"{limit}; polling sees what this one reports", retry_after=seconds, check="rate")
+            await self._require_rate(conn, app, await database_time(conn))
 
     async def record(self, delivery: Delivery) -> None:
         async with self._database.write() as conn:
-            await deliveries.add_accepted(conn, delivery, await database_time(conn))
+            await self.add_accepted(conn, delivery)
+
+    async def add_accepted(self, conn: Connection, delivery: Delivery) -> None:
+        """Within the caller's transaction. Raises TooManyRequests when others were faster since `check_rate`."""
+        now = await database_time(conn)
+        await self._require_rate(conn, delivery.app, now)
+        await deliveries.add_accepted(conn, delivery, now)
+
+    async def _require_rate(self, conn: Connection, app: str, now: float) -> None:
+        seconds = await deliveries.seconds_until_accepted(conn, app, self._max_per_minute, now)
+        if seconds is not None:
+            limit = f"an app accepts {self._max_per_minute} deliveries a minute"
+            raise TooManyRequests(f"{limit}; polling sees what this one reports", retry_after=seconds, check="rate")
 
     async def record_refusal(self, delivery: Delivery) -> None:
         """What cannot be recorded is left out: the sender is told in any case."""

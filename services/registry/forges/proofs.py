@@ -128,7 +128,8 @@ def _hex_digest(secret: str, content: bytes) -> str:
 
 
 def _are_equal(presented: str, expected: str) -> bool:
-    return hmac.compare_digest(presented.encode(), expected.encode())
+    """`presented` is a header: text of ISO 8859-1 for bytes that are UTF-8."""
+    return hmac.compare_digest(presented.encode("latin-1", "replace"), expected.encode())
 
 
 def _decode_signing_token(secret: str) -> bytes:

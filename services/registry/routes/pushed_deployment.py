@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from libs.common import log
 from libs.common.db import database_time
 from libs.common.frozen import copy_with
-from services.registry.db import Connection, apps, deliveries, deployments
+from services.registry.db import Connection, apps, deployments
 from services.registry.deliveries import Delivery
 from services.registry.dependencies import Dependencies
 from services.registry.deployments.push_decision import PushContext, PushDecision, decide_push, find_existing_deployment
@@ -20,7 +20,7 @@ HEAD_TIMEOUT_S = 0.7
 
 
 async def deploy_push(deps: Dependencies, delivery: Delivery, change: Change) -> Response:
-    """Record the delivery together with its deployment. Raises BranchNotFound."""
+    """Record the delivery together with its deployment. Raises BranchNotFound, TooManyRequests."""
     ns = delivery.app
     async with deps.database.read() as conn:
         context = await _load_context(conn, ns, change)
@@ -32,8 +32,7 @@ async def deploy_push(deps: Dependencies, delivery: Delivery, change: Change) ->
     async with deps.database.write() as conn:
         await apps.get(conn, ns, lock=True)
         status, deployment = await _apply_decision(conn, ns, change, head)
-        accepted = copy_with(delivery, status=status, deployment=deployment.id)
-        await deliveries.add_accepted(conn, accepted, await database_time(conn))
+        await deps.delivery_log.add_accepted(conn, copy_with(delivery, status=status, deployment=deployment.id))
     _log_push(ns, change, deployment.id, status)
     if status == 202:
         deps.deployment_worker.wake()

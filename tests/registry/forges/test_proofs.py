@@ -116,6 +116,11 @@ def test_a_token_is_the_whole_secret() -> None:
         assert proof.is_valid(IncomingDelivery({"x-gitlab-token": value}), SECRET, NOW) is valid
 
 
+def test_a_token_may_have_letters_of_any_alphabet() -> None:
+    header = "пароль".encode().decode("latin-1")
+    assert SecretToken("X-Gitlab-Token").is_valid(IncomingDelivery({"x-gitlab-token": header}), "пароль", NOW)
+
+
 @pytest.mark.parametrize(
     ("credentials", "valid"),
     [("any:" + SECRET, True), (":" + SECRET, True), ("any:other", False), (SECRET, False), ("any:", False)],

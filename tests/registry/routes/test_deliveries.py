@@ -1,9 +1,13 @@
 """The log of webhook deliveries: what owners read, what strangers cannot do to it, and its limits."""
 
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from libs.common import identity
 from services.registry.db.deliveries import MAX_REFUSED, MAX_REFUSED_PER_MINUTE
+from services.registry.deliveries import Delivery
 from services.registry.delivery_log import MAX_PER_MINUTE
 from services.registry.routes.hooks import AUTHORIZATION
 from tests.registry.conftest import ApiResponse, Registry
@@ -98,34 +102,60 @@ async def test_a_stranger_can_neither_fill_the_log_nor_keep_the_forge_out(
     assert [item["delivery"] for item in items] == ["ours", *map(str, range(MAX_REFUSED_PER_MINUTE - 1, -1, -1))]
 
 
-async def test_of_refused_deliveries_the_newest_are_kept(each_registry: Registry, working_copy: WorkingCopy) -> None:
+async def add_rows(registry: Registry, rows: Sequence[Delivery], seconds_ago: float = 0.0) -> None:
+    """Into the log, a millisecond apart."""
     from libs.common.db import Database, database_time
     from services.registry.db import deliveries
-    from services.registry.deliveries import Delivery
 
-    forge = await attach_app(each_registry, working_copy)
-    await forge.push(working_copy.commit({}), delivery="ours")
-    database = Database(each_registry.settings.database_url)
+    database = Database(registry.settings.database_url)
     async with database.write() as conn:
-        now = await database_time(conn)
-        for number in range(MAX_REFUSED + 10):
-            await deliveries.add_refused(conn, Delivery(f"r{number}", "leafscan", 401), now - 1000 + number)
+        now = await database_time(conn) - seconds_ago
+        for number, row in enumerate(rows):
+            add = deliveries.add_accepted if row.status < 400 else deliveries.add_refused
+            await add(conn, row, now + number / 1000)
     await database.close()
+
+
+async def test_of_refused_deliveries_the_newest_are_kept(each_registry: Registry, working_copy: WorkingCopy) -> None:
+    forge = await attach_app(each_registry, working_copy)
+    refused = [Delivery(f"r{number}", "leafscan", 401) for number in range(MAX_REFUSED + 10)]
+    await add_rows(each_registry, refused, seconds_ago=1000)
+    await forge.push(working_copy.commit({}), delivery="ours")
     items = await list_deliveries(each_registry)
     assert [item["id"] for item in items] == ["ours", *(f"r{number}" for number in range(MAX_REFUSED + 9, 9, -1))]
 
 
+def make_accepted(number: int) -> list[Delivery]:
+    return [Delivery(f"delivery-{index}", "leafscan", 204) for index in range(number)]
+
+
 async def test_an_app_accepts_60_deliveries_a_minute(each_registry: Registry, working_copy: WorkingCopy) -> None:
     forge = await attach_app(each_registry, working_copy)
+    await add_rows(each_registry, make_accepted(MAX_PER_MINUTE - 1), seconds_ago=30)
     side = {"ref": "refs/heads/side", "after": "1" * 40}
-    for _ in range(MAX_PER_MINUTE):
-        assert (await forge.send(side)).status == 204
+    assert (await forge.send(side, delivery="the last")).status == 204
     refused = await forge.push(working_copy.commit({}), delivery="late")
     assert (refused.status, refused.body["check"], refused.body["retryable"]) == (429, "rate", True)
-    assert 1 <= int(refused.headers["Retry-After"]) <= 60
+    assert 1 <= int(refused.headers["Retry-After"]) <= 30
     assert (await forge.send(side, delivery="delivery-1")).status == 200
     newest = (await list_deliveries(each_registry))[0]
     assert (newest["delivery"], newest["status"], newest["failed"]["check"]) == ("late", 429, "rate")
+
+
+async def test_deliveries_of_an_hour_ago_do_not_count(registry: Registry, working_copy: WorkingCopy) -> None:
+    forge = await attach_app(registry, working_copy)
+    await add_rows(registry, make_accepted(MAX_PER_MINUTE), seconds_ago=3600)
+    assert (await forge.push(working_copy.commit({}), delivery="ours")).status == 202
+
+
+async def test_of_several_deliveries_at_once_no_more_are_accepted(
+    each_registry: Registry, working_copy: WorkingCopy
+) -> None:
+    forge = await attach_app(each_registry, working_copy)
+    await add_rows(each_registry, make_accepted(MAX_PER_MINUTE - 3), seconds_ago=1)
+    commit = working_copy.commit({})
+    answers = await asyncio.gather(*(forge.push(commit, delivery=f"{number}") for number in range(6)))
+    assert Counter(answer.status for answer in answers) == {202: 3, 429: 3}
 
 
 async def redeliver(registry: Registry, delivery: str) -> ApiResponse:
