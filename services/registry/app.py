@@ -22,14 +22,22 @@ from services.registry.events import EventPublisher
 from services.registry.git.address_policy import AddressPolicy
 from services.registry.git.allowed_folders import AllowedFolders
 from services.registry.git.cache import GitCache
+from services.registry.git.client import GitClient
+from services.registry.git.hosted_repositories import HostedRepositories
 from services.registry.git.poller import Poller
 from services.registry.git.remotes import RemoteResolver
+from services.registry.hosting.maintenance import RepositoryMaintenance
+from services.registry.hosting.push_check import PushChecker
+from services.registry.hosting.push_hook import write_hook
+from services.registry.hosting.push_receiver import PushReceiver
+from services.registry.hosting.upload_pack import UploadPack
 from services.registry.request_body import BodyReader
 from services.registry.routes import (
     apply,
     apps,
     deliveries,
     deployments,
+    git,
     hooks,
     internal,
     keys,
@@ -41,7 +49,7 @@ from services.registry.secrets.reader import SecretReader
 from services.registry.secrets.vault import Vault
 from services.registry.secrets.webhook_verification import WebhookVerifier
 
-ROUTES = (apply, apps, deployments, deliveries, secrets, keys, tokens, validate, hooks, internal)
+ROUTES = (apply, apps, deployments, deliveries, secrets, keys, tokens, validate, hooks, git, internal)
 MAX_WEBHOOK_BYTES = 10_000_000
 MAX_LARGE_WEBHOOKS = 8
 WEBHOOK_WAIT_S = 2.0
@@ -81,15 +89,25 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
         group = await stack.enter_async_context(_open_task_group())
         vault = Vault(settings.secret_key)
         secret_reader, address_policy = SecretReader(database, vault), build_address_policy(settings)
-        git_cache = GitCache(settings.data / "registry", address_policy)
+        folder = settings.data / "registry"
+        git = GitClient(folder / "home")
+        git_cache = GitCache(folder / "git", git, address_policy)
+        hosted = HostedRepositories(folder / "repositories", git, settings.public_url)
         group.create_task(git_cache.check_git_version(), name="git version")
-        remotes, events = RemoteResolver(database, secret_reader), EventPublisher(bus, group)
+        remotes, events = RemoteResolver(database, secret_reader, hosted), EventPublisher(bus, group)
+        process_runtime = uses_process_runtime(settings)
         deployment_worker = DeploymentWorker(
-            database, git_cache, remotes, events, group, process_runtime=uses_process_runtime(settings)
+            database, git_cache, remotes, events, group, process_runtime=process_runtime
         )
+        checker = PushChecker(database, git, hosted, process_runtime)
+        push_receiver = PushReceiver(
+            database, git, hosted, checker, write_hook(folder / "hooks"), settings.public_url, group,
+            deployment_worker.wake,
+        )  # fmt: skip
+        maintenance = RepositoryMaintenance(hosted, push_receiver)
         poller = Poller(database, git_cache, remotes, deployment_worker.wake, group)
-        app_remover = AppRemover(database, git_cache, peers.scheduler)
-        for loop in (deployment_worker.loop, poller.loop, app_remover.loop):
+        app_remover = AppRemover(database, git_cache, hosted, peers.scheduler)
+        for loop in (deployment_worker.loop, poller.loop, app_remover.loop, maintenance.loop):
             group.create_task(loop.run(), name=loop.name)
         yield Dependencies(
             settings=settings,
@@ -98,6 +116,9 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
             secret_reader=secret_reader,
             address_policy=address_policy,
             git_cache=git_cache,
+            hosted=hosted,
+            upload_pack=UploadPack(git, hosted),
+            push_receiver=push_receiver,
             remotes=remotes,
             deployment_worker=deployment_worker,
             app_remover=app_remover,

@@ -1,4 +1,4 @@
-"""Removes deleted apps: notifies the scheduler until it answers, then deletes the cached clone."""
+"""Removes deleted apps: notifies the scheduler until it answers, then deletes the clone and the built-in repository."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from libs.common.http.client import ServiceClient
 from libs.common.periodic_task import PeriodicTask
 from services.registry.db import apps
 from services.registry.git.cache import GitCache
+from services.registry.git.hosted_repositories import HostedRepositories
 
 RETRY_INTERVAL_S = 15.0
 
 
 class AppRemover:
-    def __init__(self, database: Database, git_cache: GitCache, scheduler: ServiceClient) -> None:
+    def __init__(
+        self, database: Database, git_cache: GitCache, hosted: HostedRepositories, scheduler: ServiceClient
+    ) -> None:
         self._database = database
         self._git_cache = git_cache
+        self._hosted = hosted
         self._scheduler = scheduler
         self.loop = PeriodicTask("removals", self._remove_pending, RETRY_INTERVAL_S)
 
@@ -35,6 +39,7 @@ class AppRemover:
         with suppress(NotFound):  # the scheduler has never seen the app
             await self._scheduler.delete(f"/internal/apps/{app}")
         await self._git_cache.delete(app)
+        await self._hosted.delete(app)
         async with self._database.write() as conn:
             await apps.finish_removal(conn, app)
         log.get("registry").info("App removed", app=app)

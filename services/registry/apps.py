@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 from libs.common.http.response_shapes import Commit, response_shape
 from libs.common.manifests import PlatformApp
 from libs.common.manifests import Repository as Manifest
+from libs.common.manifests.repository import RepositorySpec
 
 WEBHOOK_KEY = "secret"
 """The key of the webhook secret within its Secret, whether generated or set by the owner."""
@@ -62,7 +63,8 @@ class Repository:
 
     app: str
     name: str
-    url: str
+    url: str | None
+    """None: the built-in repository."""
     branch: str
     path: str
     credentials: str | None
@@ -82,14 +84,21 @@ class Repository:
             app, name, spec.url, spec.branch, spec.path, spec.credentials, spec.poll_interval, spec.webhook.secret
         )  # fmt: skip
 
+    @classmethod
+    def new_hosted(cls, app: str, branch: str, polled_at: float = 0.0) -> Self:
+        """The Repository of an app that the first push creates: the defaults of the manifest."""
+        spec = RepositorySpec()
+        return cls(app, app, None, branch, spec.path, None, spec.poll_interval, None, polled_at=polled_at)
+
     def declared_fields(self) -> dict[str, object]:
         """The columns that a Repository manifest sets."""
         names = ("name", "url", "branch", "path", "credentials", "poll_interval", "webhook_secret")
         return {name: getattr(self, name) for name in names}
 
-    def to_json(self) -> RepositoryJson:
+    def to_json(self, hosted_url: str) -> RepositoryJson:
+        """`hosted_url`: the address of the built-in repository."""
         return {
-            "url": self.url,
+            "url": hosted_url if self.url is None else self.url,
             "branch": self.branch,
             "path": self.path,
             "poll_interval": self.poll_interval,

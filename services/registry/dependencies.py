@@ -21,7 +21,10 @@ from services.registry.events import EventPublisher
 from services.registry.git.address_policy import AddressPolicy
 from services.registry.git.cache import GitCache
 from services.registry.git.error_messages import BranchNotFound
+from services.registry.git.hosted_repositories import HostedRepositories
 from services.registry.git.remotes import RemoteResolver
+from services.registry.hosting.push_receiver import PushReceiver
+from services.registry.hosting.upload_pack import UploadPack
 from services.registry.request_body import BodyReader
 from services.registry.secrets.reader import SecretReader
 from services.registry.secrets.vault import Vault
@@ -36,6 +39,9 @@ class Dependencies:
     secret_reader: SecretReader
     address_policy: AddressPolicy
     git_cache: GitCache
+    hosted: HostedRepositories
+    upload_pack: UploadPack
+    push_receiver: PushReceiver
     remotes: RemoteResolver
     deployment_worker: DeploymentWorker
     app_remover: AppRemover

@@ -27,7 +27,8 @@ class Webhook(Section):
 
 
 class RepositorySpec(Section):
-    url: Annotated[str, AfterValidator(normalize_url)]
+    url: Annotated[str, AfterValidator(normalize_url)] | None = None
+    """None: the built-in repository, to which one pushes at `{public URL}/git/{app}.git`."""
     branch: Annotated[str, Pattern(BRANCH, "must be the name of a branch")] = "main"
     path: Folder = "manifests"
     credentials: Name | None = None
@@ -37,4 +38,4 @@ class RepositorySpec(Section):
 
 class Repository(Header):
     kind: Literal["Repository"]
-    spec: RepositorySpec
+    spec: RepositorySpec = RepositorySpec()

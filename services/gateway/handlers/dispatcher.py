@@ -56,6 +56,7 @@ class Dispatcher:
         self._service_handlers = {
             "api": platform_api.handle,
             "hooks": passthrough.handle,
+            "git": passthrough.handle,
             "links": passthrough.handle,
         }
         self._app_handlers = {

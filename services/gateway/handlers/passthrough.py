@@ -1,4 +1,4 @@
-"""Webhooks and signed links: forwarded without authentication; the receiving service checks their credentials."""
+"""Webhooks, built-in Git repositories and signed links: forwarded; the receiving service checks the credentials."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from services.gateway.proxy.response_writer import ResponseWriter
 from services.gateway.proxy.upstream_connection import Headers
 from services.gateway.routing.paths import Route
 
+OF_REGISTRY = ("hooks", "git")
+"""The registry reads the caller's Authorization itself: its scheme depends on the client."""
+
 
 class PassthroughHandler:
     def __init__(self, services: InternalServices, forwarder: ServiceForwarder, file_limit: int | None) -> None:
@@ -21,9 +24,9 @@ class PassthroughHandler:
 
     async def handle(self, route: Route, request: Request, receive: Receive, response: ResponseWriter) -> None:
         identity: Headers = []
-        if route.kind == "hooks" and (authorization := request.by_name.get(b"authorization")):
+        if route.kind in OF_REGISTRY and (authorization := request.by_name.get(b"authorization")):
             identity = [(b"x-mlmesh-authorization", authorization)]
-        limit = None if route.kind == "hooks" else self._file_limit  # the registry has its own limit for webhooks
+        limit = None if route.kind in OF_REGISTRY else self._file_limit  # the registry has its own limits
         body = Body(request, receive, limit)
         service = self._services.get(route.service)
         await self._forwarder.forward(service, request, request.raw_path, identity, body, response)

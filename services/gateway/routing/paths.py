@@ -17,7 +17,7 @@ SCHEDULER_APP_NOUNS = frozenset({"runs", "components", "schedules"})
 SCHEDULER_NOUNS = frozenset({"workers", "queues"})
 
 Kind = Literal[
-    "healthz", "readyz", "metrics", "docs", "openapi", "api", "hooks", "links",
+    "healthz", "readyz", "metrics", "docs", "openapi", "api", "hooks", "git", "links",
     "predict", "submit", "describe", "page", "web_app", "v2", "runs", "files",
 ]  # fmt: skip
 
@@ -29,6 +29,7 @@ METHODS: dict[Kind, tuple[str, ...]] = {
     "openapi": ("GET", "HEAD"),
     "api": ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
     "hooks": ("POST",),
+    "git": ("GET", "POST"),
     "links": ("GET", "HEAD", "PUT"),
     "predict": ("POST",),
     "submit": ("POST",),
@@ -132,6 +133,8 @@ def _parse_reserved(first: str, remainder: str) -> Route | None:
             return (
                 Route("hooks", unquote(remainder), service="registry") if remainder and "/" not in remainder else None
             )
+        case "git":
+            return Route("git", service="registry") if "/" in remainder else None
         case "links":
             return Route("links", service="databox", open=True) if remainder else None
         case "api":

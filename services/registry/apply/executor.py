@@ -121,7 +121,8 @@ class ApplyExecutor:
                 desired, repository.encrypted_webhook_secret if repository else None
             )
             await apps.put_repository(conn, replace(desired, encrypted_webhook_secret=encrypted, polled_at=now))
-            await deployments.add(conn, self._app, DeploymentTrigger.APPLY, now)
+            if desired.url is not None or (repository is not None and repository.head is not None):
+                await deployments.add(conn, self._app, DeploymentTrigger.APPLY, now)
 
     def _ensure_webhook_secret(self, desired: Repository, encrypted: bytes | None) -> bytes | None:
         """The encrypted webhook secret; a new one is in this response and never shown again."""

@@ -52,7 +52,7 @@ repositories = Table(
     metadata,
     _app_key_column(),
     Column("name", NAME, nullable=False),
-    Column("url", Text, nullable=False),
+    Column("url", Text, comment="null: the built-in repository"),
     Column("branch", Text, nullable=False),
     Column("path", Text, nullable=False),
     Column("credentials", NAME),

@@ -8,25 +8,17 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
 from libs.common import log
 from services.registry.git.address_policy import AddressPolicy
 from services.registry.git.client import MIN_VERSION, GitClient
+from services.registry.git.commit_reader import READ_TIMEOUT_S, CommitReader
 from services.registry.git.error_messages import NO_REF, BranchNotFound, GitFailed, describe_missing_branch
 from services.registry.git.remotes import GitRemote
 from services.registry.git.transport import GitTransport
-from services.registry.git.tree import (
-    TreeContents,
-    TreeEntry,
-    build_contents,
-    parse_blobs,
-    parse_entries,
-    select_manifests,
-    take_within_limit,
-)
+from services.registry.git.tree import TreeContents
 
 MAX_MESSAGE = 2000
 """Characters; the rest of a commit's message is cut."""
@@ -35,12 +27,7 @@ IDLE_TIMEOUT_S = 20.0
 HEAD_TIMEOUT_S = 20.0
 TIMEOUT_MARGIN_S = 1.0
 """Lets the idle timeout end a command before the total timeout: its message is clearer."""
-READ_TIMEOUT_S = 20.0
 ARCHIVE_TIMEOUT_S = 300.0
-MAX_ENTRIES = 10_000
-"""Paths of one commit that are searched for warnings."""
-MAX_READ_BYTES = 4 * 2**20
-"""Content of one commit that is read for warnings."""
 BRANCH_PREFIX = "refs/heads/"
 HEAD_REF = "refs/mlmesh/head"
 ATTRIBUTES = "* -export-ignore -export-subst\n"
@@ -63,12 +50,14 @@ class Commit:
 class GitCache:
     """Clones below `folder`; `address_policy` decides which remotes may be contacted."""
 
-    def __init__(self, folder: Path, address_policy: AddressPolicy, idle_timeout: float = IDLE_TIMEOUT_S) -> None:
+    def __init__(
+        self, folder: Path, git: GitClient, address_policy: AddressPolicy, idle_timeout: float = IDLE_TIMEOUT_S
+    ) -> None:
         """A fetch without output for `idle_timeout` seconds is stopped."""
         self._idle_timeout = idle_timeout
-        self._folder = folder / "git"
-        self._git = GitClient(folder / "home")
-        self._transport = GitTransport(self._git, address_policy)
+        self._folder = folder
+        self._git = git
+        self._transport = GitTransport(git, address_policy)
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def check_git_version(self) -> None:
@@ -144,34 +133,16 @@ class GitCache:
 
     async def read_manifests(self, app: str, commit: str, path: str) -> dict[str, bytes]:
         """The manifests below `path`, by path in the repository. Raises InvalidRevision before reading too much."""
-        cache = self._cache_path(app)
-        pathspec = () if path == "." else ("--", path)
-        arguments = ("ls-tree", "-r", "-l", "-z", "--full-tree", commit, *pathspec)
-        listing = await self._git.run(*arguments, folder=cache, timeout=READ_TIMEOUT_S)
-        return await self._read_blobs(cache, select_manifests(list(parse_entries(listing)), path, commit))
+        return await CommitReader(self._git, self._cache_path(app)).read_manifests(commit, path)
 
     async def read_tree_contents(self, app: str, commit: str) -> TreeContents:
         """The links and package files of the tree, for warnings; empty when the tree cannot be read in time."""
-        cache = self._cache_path(app)
         try:
-            entries = await self._list_relevant_entries(cache, commit)
-            readable = take_within_limit([entry for entry in entries if entry.needs_content], MAX_READ_BYTES)
-            return build_contents(entries, await self._read_blobs(cache, readable))
+            return await CommitReader(self._git, self._cache_path(app)).read_tree_contents(commit)
         except (TimeoutError, GitFailed) as error:
             fields = {"app": app, "commit": commit, "why": str(error) or "timeout"}
             log.get("registry").warning("Could not read the tree of a commit; its warnings are missing", **fields)
             return TreeContents()
-
-    async def _list_relevant_entries(self, cache: Path, commit: str) -> list[TreeEntry]:
-        """At most MAX_ENTRIES entries, of a tree of any size."""
-        arguments, entries, remainder = ("ls-tree", "-r", "-l", "-z", "--full-tree", commit), list[TreeEntry](), b""
-        async with aclosing(self._git.stream(*arguments, folder=cache, timeout=READ_TIMEOUT_S)) as chunks:
-            async for chunk in chunks:
-                complete_lines, _, remainder = (remainder + chunk).rpartition(b"\0")
-                entries += (entry for entry in parse_entries(complete_lines) if entry.is_relevant)
-                if len(entries) >= MAX_ENTRIES:
-                    break
-        return entries[:MAX_ENTRIES]
 
     def stream_archive(self, app: str, commit: str) -> AsyncIterator[bytes]:
         """A gzipped tar of the tree of a cached commit."""
@@ -214,11 +185,6 @@ class GitCache:
         output = await self._git.run(*arguments, folder=cache, timeout=READ_TIMEOUT_S)
         commit, author, committed_at, message = output.decode(errors="replace").split("\0", 3)
         return Commit(commit, author, message.strip()[:MAX_MESSAGE], float(committed_at))
-
-    async def _read_blobs(self, cache: Path, entries: list[TreeEntry]) -> dict[str, bytes]:
-        object_ids = "".join(f"{entry.oid}\n" for entry in entries).encode()
-        output = await self._git.run("cat-file", "--batch", folder=cache, stdin_data=object_ids, timeout=READ_TIMEOUT_S)
-        return dict(parse_blobs(output, entries))
 
 
 def _remove_leftovers(cache: Path) -> None:

@@ -12,14 +12,15 @@ import re
 import signal
 import tempfile
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from libs.common.idle_timeout import IdleTimeout
 from services.registry.git.address_policy import GitTarget
-from services.registry.git.credentials import NO_CREDENTIALS, Credentials, GitAuth, write_auth_files
+from services.registry.git.credentials import NO_CREDENTIALS, Credentials, write_auth_files
 from services.registry.git.error_messages import GitFailed, explain_git_error, find_last_location
 from services.registry.git.process_io import CHUNK_BYTES, communicate, get_pipes, read_stderr
 
@@ -58,6 +59,7 @@ CONFIGURATION = """\
 
 NO_TARGET = GitTarget("")
 """For commands without a remote."""
+NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
 
 
 VERSION = re.compile(r"(\d+)\.(\d+)")
@@ -81,19 +83,24 @@ class GitClient:
         folder: Path | None = None,
         credentials: Credentials = NO_CREDENTIALS,
         target: GitTarget = NO_TARGET,
+        environment: Mapping[str, str] = NO_ENVIRONMENT,
         stdin_data: bytes = b"",
         timeout: float,
         idle_timeout: float | None = None,
     ) -> bytes:
         """Run a command and return its output. Raises GitFailed with Git's own message, without credentials.
 
-        `idle_timeout` is the longest time in seconds without output, for commands that report progress.
+        `environment` is added to Git's. `idle_timeout` is the longest time in seconds without output, for commands that
+        report progress.
         """
         self._ensure_home()
         with write_auth_files(credentials, self._home, target.ssh_options) as auth:
-            auth = replace(auth, environment={**auth.environment, **target.environment})
+            variables = {**auth.environment, **target.environment, **environment}
             try:
-                async with asyncio.timeout(timeout), self._start_process(arguments, folder, auth) as process:
+                async with (
+                    asyncio.timeout(timeout),
+                    self.start(*arguments, folder=folder, environment=variables) as process,
+                ):
                     output, errors = await communicate(get_pipes(process), stdin_data, idle_timeout)
                     code = await process.wait()
             except IdleTimeout as error:
@@ -110,7 +117,7 @@ class GitClient:
 
     async def stream(self, *arguments: str, folder: Path, timeout: float) -> AsyncGenerator[bytes, None]:
         """Run a command and yield its output in chunks, for large output."""
-        async with asyncio.timeout(timeout), self._start_process(arguments, folder, GitAuth()) as process:
+        async with asyncio.timeout(timeout), self.start(*arguments, folder=folder) as process:
             pipes = get_pipes(process)
             pipes.stdin.close()
             while chunk := await pipes.stdout.read(CHUNK_BYTES):
@@ -142,9 +149,15 @@ class GitClient:
             self._configuration.write_text(CONFIGURATION)
 
     @asynccontextmanager
-    async def _start_process(
-        self, arguments: tuple[str, ...], folder: Path | None, auth: GitAuth
+    async def start(
+        self,
+        *arguments: str,
+        folder: Path | None = None,
+        environment: Mapping[str, str] = NO_ENVIRONMENT,
+        pass_fds: tuple[int, ...] = (),
     ) -> AsyncIterator[Process]:
+        """A running command with its pipes; it is killed at the end, with the programs that it started."""
+        self._ensure_home()
         process = await asyncio.create_subprocess_exec(
             *GIT_WITH_LIMITS,
             *arguments,
@@ -152,8 +165,9 @@ class GitClient:
             stdout=PIPE,
             stderr=PIPE,
             cwd=folder or self._home,
-            env={**self._build_environment(folder), **auth.environment},
+            env={**self._build_environment(folder), **environment},
             start_new_session=True,
+            pass_fds=pass_fds,
         )
         try:
             yield process

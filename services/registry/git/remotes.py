@@ -8,7 +8,9 @@ from libs.common.db import Database
 from libs.common.errors import Conflict, Invalid
 from services.registry.apps import Repository
 from services.registry.db import apps
+from services.registry.git.address_policy import GitTarget
 from services.registry.git.credentials import NO_CREDENTIALS, Credentials, parse_credentials
+from services.registry.git.hosted_repositories import HostedRepositories, NothingPushed
 from services.registry.secrets.reader import SecretReader
 
 
@@ -22,6 +24,8 @@ class GitRemote:
     credentials: Credentials = NO_CREDENTIALS
     branch_seen: bool = False
     """Whether the branch existed before."""
+    checked_target: GitTarget | None = None
+    """Of a built-in repository, which no policy needs to check."""
 
 
 class NoRepository(Conflict):
@@ -33,12 +37,13 @@ class MissingCredentials(Conflict):
 
 
 class RemoteResolver:
-    def __init__(self, database: Database, secret_reader: SecretReader) -> None:
+    def __init__(self, database: Database, secret_reader: SecretReader, hosted: HostedRepositories) -> None:
         self._database = database
         self._secret_reader = secret_reader
+        self._hosted = hosted
 
     async def resolve_app(self, app: str) -> tuple[Repository, GitRemote]:
-        """Raises NoRepository or MissingCredentials."""
+        """Raises NoRepository, NothingPushed or MissingCredentials."""
         async with self._database.read() as conn:
             repository = await apps.get_repository(conn, app)
         if repository is None:
@@ -47,6 +52,8 @@ class RemoteResolver:
 
     async def resolve(self, repository: Repository) -> GitRemote:
         branch_seen = repository.head is not None
+        if repository.url is None:
+            return self._resolve_hosted(repository, branch_seen=branch_seen)
         remote = GitRemote(repository.url, repository.branch, repository.path, branch_seen=branch_seen)
         if repository.credentials is None:
             return remote
@@ -56,3 +63,10 @@ class RemoteResolver:
         except Invalid as error:
             secret_name = f'secret "{repository.credentials}" (Repository {repository.name})'
             raise MissingCredentials(f"{secret_name} has no complete values yet: {error.detail}") from error
+
+    def _resolve_hosted(self, repository: Repository, *, branch_seen: bool) -> GitRemote:
+        url = self._hosted.get_url(repository.app)
+        if not self._hosted.exists(repository.app):
+            raise NothingPushed(url, repository.branch)
+        target = self._hosted.get_target(repository.app)
+        return GitRemote(url, repository.branch, repository.path, branch_seen=branch_seen, checked_target=target)

@@ -48,6 +48,8 @@ class GitTransport:
                 timeout=timeout, idle_timeout=idle_timeout,
             )  # fmt: skip
 
+        if remote.checked_target is not None:
+            return await run_at(remote.checked_target)
         url = remote.url
         for _ in range(MAX_REDIRECTS + 1):
             target = await self._address_policy.resolve(url, min(timeout, LOOKUP_TIMEOUT_S))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -11,6 +11,7 @@ from libs.common.component_status import ComponentJson
 from libs.common.http.response_shapes import AppName, Commit, Time, response_shape
 from services.registry.apps import RepositoryJson
 from services.registry.deployments.state import DeploymentJson, DeploymentStatus
+from services.registry.published_apis import ApiJson
 
 
 @response_shape
@@ -37,21 +38,6 @@ class AppSummaryJson(TypedDict):
     """The newest one, whatever its status."""
     poll_error: str | None
     """Why the repository could not be read the last time."""
-
-
-class AddressJson(TypedDict):
-    """Where a published API is called."""
-
-    target: Literal["ml", "pipeline", "files", "pipelines"]
-    url: Annotated[str, Field(examples=["https://mesh.example/texts/toxic/predict"])]
-    docs: NotRequired[str]
-
-
-@response_shape
-class ApiJson(AddressJson):
-    """A published API of an app."""
-
-    name: Annotated[str, Field(examples=["toxic"])]
 
 
 @response_shape

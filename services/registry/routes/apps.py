@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, TypeVar, cast
 
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,7 +14,6 @@ from libs.common.errors import Conflict, Invalid, MeshError
 from libs.common.http.client import ServiceClient
 from libs.common.http.documented_router import DocumentedRouter
 from libs.common.http.response_shapes import Page
-from libs.common.manifests.catalog import Catalog, CatalogJson
 from libs.common.manifests.fields import Name
 from libs.common.manifests.platformapp import RESERVED_NAMESPACES
 from libs.common.protocol.app_status import AppStatus
@@ -25,11 +23,10 @@ from libs.common.storable_text import StorableText
 from libs.common.times import iso_time
 from services.registry.apps import App
 from services.registry.db import access_feed, apps, deployments
-from services.registry.dependencies import AppNotFound, CallerDep, Dependencies, DependenciesDep
+from services.registry.dependencies import AppNotFound, CallerDep, DependenciesDep
 from services.registry.deployments.state import Deployment
+from services.registry.published_apis import list_apis
 from services.registry.routes.app_shapes import (
-    AddressJson,
-    ApiJson,
     AppJson,
     AppSummaryJson,
     BoxJson,
@@ -130,8 +127,8 @@ async def show_app(ns: str, deps: DependenciesDep, caller: CallerDep) -> AppJson
         "module_kind": app.module_kind,
         "owners": list(app.owners),
         "created_at": iso_time(app.created_at),
-        "repository": repository.to_json() if repository else None,
-        "apis": _list_apis(deps, ns, catalog),
+        "repository": repository.to_json(deps.hosted.get_url(ns)) if repository else None,
+        "apis": list_apis(deps.settings.public_url, ns, catalog),
         "live": live.to_json() if live else None,
         "newest": newest[0].to_json() if newest else None,
         "components": [cast(ComponentJson, component) for component in components],
@@ -148,33 +145,6 @@ async def _get_or_unavailable(
         return response.model_validate(await peer.get(path, timeout=PEER_TIMEOUT_S) or {})
     except MeshError as error:
         return {"service": peer.name, "detail": error.detail}
-
-
-def _list_apis(deps: Dependencies, ns: str, catalog: CatalogJson | None) -> list[ApiJson]:
-    """The published APIs with their URLs."""
-    if catalog is None:
-        return []
-    parsed, root = Catalog.from_json(catalog), f"{deps.settings.public_url}/{ns}"
-    published = ((name, api.spec) for name, api in sorted(parsed.apis.items()) if api.spec.published)
-    return [{"name": name, **address} for name, spec in published for address in _list_addresses(root, spec, parsed)]
-
-
-def _list_addresses(root: str, spec: Any, catalog: Catalog) -> Iterator[AddressJson]:
-    """URLs of an API: functions and pipelines have a page of documentation, files one URL for each box."""
-    path = f"{root}/{spec.restful_api.path}"
-    if spec.ml_component:
-        component = catalog.components.get(spec.ml_component.name)
-        if component is not None and component.spec.ml_service.app:
-            yield {"target": "ml", "url": f"{path}/"}
-        else:
-            yield {"target": "ml", "url": f"{path}/predict", "docs": f"{path}/docs"}
-    elif spec.experiment_pipeline:
-        yield {"target": "pipeline", "url": f"{path}/runs", "docs": f"{path}/docs"}
-    elif spec.files is not None:
-        for box in sorted(catalog.boxes):
-            yield {"target": "files", "url": f"{root}/files/{box}/"}
-    else:
-        yield {"target": "pipelines", "url": f"{root}/runs"}
 
 
 @router.delete("/{ns}", status_code=204)

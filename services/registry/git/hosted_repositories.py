@@ -1,0 +1,84 @@
+"""The built-in Git repositories: bare, one an app, in the registry's data folder."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+from urllib.parse import quote
+
+from libs.common.errors import NotFound
+from services.registry.git.address_policy import GitTarget
+from services.registry.git.client import GitClient
+from services.registry.git.error_messages import GitFailed
+
+COMMAND_TIMEOUT_S = 20.0
+MAINTENANCE_TIMEOUT_S = 600.0
+BRANCH_PREFIX = "refs/heads/"
+ATTRIBUTES = "* -export-ignore -export-subst\n"
+"""Archives contain the tree as committed."""
+
+
+class NothingPushed(NotFound):
+    """Nothing was pushed to the built-in repository yet."""
+
+    def __init__(self, url: str, branch: str) -> None:
+        super().__init__(f"nothing was pushed yet; push the first commit with: git push {url} {branch}")
+
+
+class HostedRepositories:
+    """Repositories below `folder`. `public_url` is the address of the mesh."""
+
+    def __init__(self, folder: Path, git: GitClient, public_url: str) -> None:
+        self._folder = folder
+        self._git = git
+        self._public_url = public_url
+
+    def get_url(self, app: str) -> str:
+        """The address for `git push` and `git clone`."""
+        return f"{self._public_url}/git/{app}.git"
+
+    def get_folder(self, app: str) -> Path:
+        return self._folder / f"{app}.git"
+
+    def get_target(self, app: str) -> GitTarget:
+        """For fetching commits into the cache: the folder is the registry's own, so no policy is asked."""
+        return GitTarget(f"file://{quote(str(self.get_folder(app)))}", ("--upload-pack=git-upload-pack --strict",))
+
+    def exists(self, app: str) -> bool:
+        return (self.get_folder(app) / "HEAD").is_file()
+
+    async def ensure_repository(self, app: str) -> Path:
+        """The repository's folder, which the first push creates."""
+        folder = self.get_folder(app)
+        if not self.exists(app):
+            await self._git.run("init", "--quiet", "--bare", "--template=", str(folder), timeout=COMMAND_TIMEOUT_S)
+            (folder / "info").mkdir(exist_ok=True)
+            (folder / "info" / "attributes").write_text(ATTRIBUTES)
+        return folder
+
+    async def read_ref(self, app: str, ref: str) -> str | None:
+        """The commit of a ref such as refs/heads/main; None when there is none."""
+        try:
+            output = await self._run(app, "rev-parse", "--verify", "--quiet", ref)
+        except GitFailed:
+            return None
+        return output.decode().strip()
+
+    async def set_default_branch(self, app: str, branch: str) -> None:
+        """What a clone checks out, and what a push may not delete."""
+        await self._run(app, "symbolic-ref", "HEAD", f"{BRANCH_PREFIX}{branch}")
+
+    async def delete(self, app: str) -> None:
+        await asyncio.to_thread(shutil.rmtree, self.get_folder(app), ignore_errors=True)
+
+    def list_apps(self) -> list[str]:
+        return sorted(folder.name.removesuffix(".git") for folder in self._folder.glob("*.git"))
+
+    async def maintain(self, app: str) -> None:
+        """Merge packs, and delete unreachable objects of more than a day. To be called while nobody pushes."""
+        await self._run(app, "repack", "--geometric=2", "-d", "-q", timeout=MAINTENANCE_TIMEOUT_S)
+        await self._run(app, "prune", "--expire=1.day.ago", timeout=MAINTENANCE_TIMEOUT_S)
+
+    async def _run(self, app: str, *arguments: str, timeout: float = COMMAND_TIMEOUT_S) -> bytes:
+        return await self._git.run(*arguments, folder=self.get_folder(app), timeout=timeout)

@@ -1,0 +1,124 @@
+"""Checks a push to a built-in repository before Git stores it: the manifests of the commit that would be deployed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from libs.common.db import Database, database_time
+from libs.common.errors import MeshError
+from libs.common.manifests import Problem
+from services.registry.apps import App, Repository
+from services.registry.checks.catalog import check_manifests, select_errors
+from services.registry.db import access_feed, apps, secrets
+from services.registry.git.client import GitClient
+from services.registry.git.commit_reader import CommitReader
+from services.registry.git.error_messages import GitFailed
+from services.registry.git.hosted_repositories import BRANCH_PREFIX, HostedRepositories
+from services.registry.git.tree import InvalidRevision
+from services.registry.hosting.push_hook import PushVerdict, RefUpdate
+
+MAX_UPDATES = 10_000
+MAX_SHOWN = 20
+"""Errors, and warnings, that a client is told."""
+TAG_PREFIX = "refs/tags/"
+USUAL_BRANCHES = ("main", "master")
+
+
+def refuse(*lines: str) -> PushVerdict:
+    return PushVerdict(accepted=False, lines=lines)
+
+
+def choose_branch(updates: Sequence[RefUpdate]) -> str | None:
+    """The branch to follow from the first push on; None when it has no branch."""
+    branches = [
+        update.ref.removeprefix(BRANCH_PREFIX)
+        for update in updates
+        if update.ref.startswith(BRANCH_PREFIX) and not update.is_deletion
+    ]
+    return next((name for name in USUAL_BRANCHES if name in branches), branches[0] if branches else None)
+
+
+def find_refusal(app: str, updates: Sequence[RefUpdate], followed: str) -> str | None:
+    """Why these refs cannot be pushed, whatever is in them."""
+    if len(updates) > MAX_UPDATES:
+        return f"this push moves {len(updates)} branches and tags; push at most {MAX_UPDATES} at once"
+    for update in updates:
+        if not update.ref.startswith((BRANCH_PREFIX, TAG_PREFIX)):
+            return f"{update.ref} is neither a branch nor a tag; push those only"
+        if update.is_deletion and update.ref == BRANCH_PREFIX + followed:
+            return f"{app} is deployed from the branch {followed}, so it cannot be deleted"
+    return None
+
+
+def describe_problems(problems: Sequence[Problem]) -> list[str]:
+    lines = [str(problem) for problem in problems[:MAX_SHOWN]]
+    return [*lines, f"and {len(problems) - MAX_SHOWN} more"] if len(problems) > MAX_SHOWN else lines
+
+
+@dataclass(frozen=True)
+class PushChecker:
+    database: Database
+    git: GitClient
+    hosted: HostedRepositories
+    process_runtime: bool
+    """Whether workers run processes, which ignore fields of containers."""
+
+    async def check(self, app: str, updates: Sequence[RefUpdate], environment: Mapping[str, str]) -> PushVerdict:
+        """Accept or refuse; an accepted first push creates the app. Never raises."""
+        try:
+            return await self._check(app, updates, environment)
+        except (GitFailed, TimeoutError) as error:
+            return refuse(f"the commit cannot be read: {error}")
+        except MeshError as error:
+            return refuse(f"{error.detail}; nothing was stored, push again")
+
+    async def _check(self, app: str, updates: Sequence[RefUpdate], environment: Mapping[str, str]) -> PushVerdict:
+        async with self.database.read() as conn:
+            repository = await apps.get_repository(conn, app)
+            declared = await secrets.list_secrets(conn, app)
+        branch = repository.branch if repository else choose_branch(updates)
+        if branch is None:
+            return refuse("push a branch first: a tag alone cannot be deployed")
+        if (refusal := find_refusal(app, updates, branch)) is not None:
+            return refuse(refusal)
+        update = next((update for update in updates if update.ref == BRANCH_PREFIX + branch), None)
+        if update is None:
+            return PushVerdict(accepted=True, lines=(f"stored; {app} is deployed from the branch {branch}",))
+        verdict = await self._check_commit(app, update.new, repository, tuple(declared), environment)
+        if verdict.accepted and repository is None:
+            await self._create_app(app, branch)
+        return verdict
+
+    async def _check_commit(
+        self, app: str, commit: str, repository: Repository | None, secret_names: Sequence[str],
+        environment: Mapping[str, str],
+    ) -> PushVerdict:  # fmt: skip
+        started = time.perf_counter()
+        reader = CommitReader(self.git, self.hosted.get_folder(app), environment)
+        path = repository.path if repository else Repository.new_hosted(app, "").path
+        try:
+            files = await reader.read_manifests(commit, path)
+        except InvalidRevision as error:
+            return refuse(*describe_problems(error.problems))
+        _catalog, problems = await asyncio.to_thread(
+            check_manifests, files, app, secret_names, processes=self.process_runtime
+        )
+        if errors := select_errors(problems):
+            return refuse(*describe_problems(errors), "nothing was stored; correct the manifests and push again")
+        milliseconds = (time.perf_counter() - started) * 1000
+        warnings = [f"warning: {line}" for line in describe_problems(problems)]
+        return PushVerdict(accepted=True, lines=(*warnings, f"the manifests are valid ({milliseconds:.0f} ms)"))
+
+    async def _create_app(self, app: str, branch: str) -> None:
+        """The rows that a PlatformApp and a Repository make; before Git moves the branch, so that polling finds it."""
+        async with self.database.write() as conn:
+            now = await database_time(conn)
+            if await apps.get(conn, app, lock=True) is None:
+                await apps.add(conn, App(app, app), now)
+            if await apps.get_repository(conn, app) is None:
+                await apps.put_repository(conn, Repository.new_hosted(app, branch, polled_at=now))
+            await access_feed.record_change(conn, app)
+        await self.hosted.set_default_branch(app, branch)

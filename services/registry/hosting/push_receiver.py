@@ -1,0 +1,213 @@
+"""Receives a push: Git stores it, and the client then sees in the same answer what the deployment does.
+
+Git's answer ends with a flush packet. It is held back while progress lines are sent, so no post-receive hook is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from libs.common import log
+from libs.common.db import Database, database_time
+from libs.common.errors import MeshError, Unavailable
+from services.registry.db import apps, deployments
+from services.registry.deployments.state import Deployment, DeploymentTrigger
+from services.registry.git.client import GitClient
+from services.registry.git.hosted_repositories import BRANCH_PREFIX, HostedRepositories
+from services.registry.git.process_io import CHUNK_BYTES, ProcessPipes, get_pipes, read_stderr
+from services.registry.hosting.packet_lines import FLUSH, KEEP_ALIVE, SIDE_BAND, encode_progress
+from services.registry.hosting.progress_lines import follow_deployment
+from services.registry.hosting.push_check import PushChecker
+from services.registry.hosting.push_hook import SOCKET_VARIABLE, PushVerdict, RefUpdate, answer_hook
+
+MAX_PUSHES = 64
+"""Pushes at once; each has a Git process."""
+MAX_PUSH_BYTES = 256 * 2**20
+MAX_PREFIX_BYTES = 64 * 1024
+"""Where the capabilities of the client are looked for: they follow its first ref."""
+PUSH_TIMEOUT_S = 3600.0
+CONFIGURATION = (
+    "receive.fsckObjects=true", "receive.fsck.zeroPaddedFilemode=ignore", "receive.fsck.missingSpaceBeforeDate=ignore",
+    "receive.fsck.badTimezone=ignore", f"receive.maxInputSize={MAX_PUSH_BYTES}", "receive.autogc=false",
+    "receive.denyDeleteCurrent=refuse", "transfer.hideRefs=refs/mlmesh",
+)  # fmt: skip
+"""What other hosts accept of old histories is accepted here, too."""
+
+
+@dataclass(frozen=True)
+class PushingClient:
+    """The client's side of a push."""
+
+    body: AsyncIterator[bytes]
+    protocol: str
+    """Its `Git-Protocol` header."""
+    wait_for_disconnect: Callable[[], Awaitable[None]]
+    """Returns when it has left; to be called when the body was read."""
+
+
+@dataclass
+class Push:
+    """One push while it is received. `output` ends with None."""
+
+    app: str
+    updates: Sequence[RefUpdate] = ()
+    """What the hook accepted; Git may still refuse one of them."""
+    prefix: bytes = b""
+    output: asyncio.Queue[bytes | None] = field(default_factory=asyncio.Queue)
+
+    @property
+    def shows_progress(self) -> bool:
+        return SIDE_BAND in self.prefix
+
+    def send_line(self, line: str) -> None:
+        if self.shows_progress:
+            self.output.put_nowait(encode_progress(line))
+
+
+class PushReceiver:
+    def __init__(
+        self,
+        database: Database,
+        git: GitClient,
+        hosted: HostedRepositories,
+        checker: PushChecker,
+        hooks: Path,
+        public_url: str,
+        group: asyncio.TaskGroup,
+        wake_worker: Callable[[], None],
+    ) -> None:
+        """`hooks` holds the pre-receive hook. Pushes are tasks of `group`: a client that leaves does not end them."""
+        self._database, self._git, self._hosted, self._checker = database, git, hosted, checker
+        self._configuration = (f"core.hooksPath={hooks}", *CONFIGURATION)
+        self._public_url, self._group, self._wake_worker = public_url, group, wake_worker
+        self._pushes: set[str] = set()
+        self._count = 0
+
+    def is_receiving(self, app: str) -> bool:
+        return app in self._pushes
+
+    async def receive(self, app: str, client: PushingClient) -> AsyncIterator[bytes]:
+        """The answer to `git-receive-pack`. Raises Unavailable when too many pushes are received."""
+        if self._count >= MAX_PUSHES:
+            raise Unavailable(f"{MAX_PUSHES} pushes are received at once already; push again in a moment")
+        push = Push(app)
+        self._count += 1
+        self._group.create_task(self._run(push, client), name=f"push to {app}")
+        return _read_output(push)
+
+    async def _run(self, push: Push, client: PushingClient) -> None:
+        self._pushes.add(push.app)
+        try:
+            tail = await self._receive(push, client)
+            await self._deploy(push, client)
+            push.output.put_nowait(tail)
+        except Exception as error:  # noqa: BLE001  the client has left, or Git failed; one push must not end the service
+            fields = {"app": push.app, "why": getattr(error, "detail", "") or repr(error)}
+            log.get("registry").warning("Push not received", **fields)
+        finally:
+            self._pushes.discard(push.app)
+            self._count -= 1
+            push.output.put_nowait(None)
+
+    async def _receive(self, push: Push, client: PushingClient) -> bytes:
+        """Let Git store the push; returns the end of its answer, which is to be sent last."""
+
+        async def check(updates: Sequence[RefUpdate], environment: Mapping[str, str]) -> PushVerdict:
+            verdict = await self._checker.check(push.app, updates, environment)
+            push.updates = updates if verdict.accepted else ()
+            return verdict
+
+        options = [argument for setting in self._configuration for argument in ("-c", setting)]
+        async with asyncio.timeout(PUSH_TIMEOUT_S), answer_hook(check) as descriptor:
+            environment = {SOCKET_VARIABLE: str(descriptor), "GIT_PROTOCOL": client.protocol}
+            async with self._git.start(
+                *options, "receive-pack", "--stateless-rpc", ".",
+                folder=self._hosted.get_folder(push.app), environment=environment, pass_fds=(descriptor,),
+            ) as process:  # fmt: skip
+                return await _exchange(push, process, client.body)
+
+    async def _deploy(self, push: Push, client: PushingClient) -> None:
+        """Deploy what was pushed to the followed branch, and tell the client how that goes, as long as it listens."""
+        try:
+            deployment = await self._add_deployment(push)
+        except MeshError as error:
+            push.send_line(f"the push is stored; it is deployed as soon as possible, not now: {error.detail}")
+            return
+        if deployment is not None:
+            follower = asyncio.ensure_future(self._follow(push, deployment))
+            leaving = asyncio.ensure_future(client.wait_for_disconnect())
+            try:
+                await asyncio.wait((follower, leaving), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                follower.cancel()
+                leaving.cancel()
+                await asyncio.gather(follower, leaving, return_exceptions=True)
+
+    async def _add_deployment(self, push: Push) -> Deployment | None:
+        """None unless Git has moved the followed branch: of two pushes at once one loses, after the hook."""
+        async with self._database.read() as conn:
+            repository = await apps.get_repository(conn, push.app)
+        if repository is None or repository.url is not None:
+            return None
+        ref = f"{BRANCH_PREFIX}{repository.branch}"
+        pushed = next((update for update in push.updates if update.ref == ref), None)
+        if pushed is None or await self._hosted.read_ref(push.app, ref) != pushed.new:
+            return None
+        async with self._database.write() as conn:
+            now = await database_time(conn)
+            deployment = await deployments.add(conn, push.app, DeploymentTrigger.PUSH, now)
+        log.get("registry").info("Push received", app=push.app, commit=pushed.new, deployment=deployment.id)
+        self._wake_worker()
+        return deployment
+
+    async def _follow(self, push: Push, deployment: Deployment) -> None:
+        async for line in follow_deployment(self._database, deployment, self._public_url):
+            if line is not None:
+                push.send_line(line)
+            elif push.shows_progress:
+                push.output.put_nowait(KEEP_ALIVE)
+
+
+async def _read_output(push: Push) -> AsyncIterator[bytes]:
+    while (chunk := await push.output.get()) is not None:
+        yield chunk
+
+
+async def _exchange(push: Push, process: Process, body: AsyncIterator[bytes]) -> bytes:
+    pipes = get_pipes(process)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_send_body(push, pipes, body))
+        errors = group.create_task(read_stderr(pipes))
+        tail = await _pass_output(push, pipes)
+        await process.wait()
+    if process.returncode != 0 and errors.result():
+        push.send_line(errors.result().decode(errors="replace").strip().splitlines()[-1])
+    return tail
+
+
+async def _send_body(push: Push, pipes: ProcessPipes, body: AsyncIterator[bytes]) -> None:
+    """Git may end before it has read everything; its answer says why, and the rest is dropped."""
+    async for chunk in body:
+        if len(push.prefix) < MAX_PREFIX_BYTES:
+            push.prefix += chunk
+        with suppress(BrokenPipeError, ConnectionResetError, RuntimeError):
+            pipes.stdin.write(chunk)
+            await pipes.stdin.drain()
+    with suppress(BrokenPipeError, ConnectionResetError, RuntimeError):
+        pipes.stdin.close()
+
+
+async def _pass_output(push: Push, pipes: ProcessPipes) -> bytes:
+    """Pass Git's answer on as it comes, and return its flush packet."""
+    held = b""
+    while chunk := await pipes.stdout.read(CHUNK_BYTES):
+        held += chunk
+        if len(held) > len(FLUSH):
+            push.output.put_nowait(held[: -len(FLUSH)])
+            held = held[-len(FLUSH) :]
+    return held
