@@ -87,6 +87,16 @@ class Registry:
             f"apiVersion: mlmesh/v1\nkind: Repository\nmetadata: {{name: {app}}}\nspec:\n  url: {url}{extra}\n",
         )
 
+    async def apply_hosted(self, app: str = "leafscan", **spec: Any) -> ApiResponse:
+        """A Repository without a url: the built-in one."""
+        fields = "".join(f"\n  {name}: {value}" for name, value in spec.items()) or " {}"
+        return await self.call(
+            "POST",
+            "/api/v1/apply",
+            f"apiVersion: mlmesh/v1\nkind: PlatformApp\nmetadata: {{name: {app}}}\nspec: {{title: Leaf scan}}\n---\n"
+            f"apiVersion: mlmesh/v1\nkind: Repository\nmetadata: {{name: {app}}}\nspec:{fields}\n",
+        )
+
     async def get_newest(self, app: str = "leafscan") -> Any:
         return (await self.get(f"/api/v1/apps/{app}/deployments?limit=1"))["items"][0]
 

@@ -20,7 +20,7 @@ MAX_FOLLOWED_S = 600.0
 async def follow_deployment(database: Database, deployment: Deployment, public_url: str) -> AsyncIterator[str | None]:
     """Lines until the deployment has ended or waits for a person; None after each KEEP_ALIVE_S without a line."""
     clock = asyncio.get_running_loop().time
-    end, said_at, known = clock() + MAX_FOLLOWED_S, clock(), deployment
+    end, said_at, previous = clock() + MAX_FOLLOWED_S, clock(), deployment
     yield f"deploying, as deployment {deployment.id}"
     while clock() < end:
         async with database.read() as conn:
@@ -28,10 +28,10 @@ async def follow_deployment(database: Database, deployment: Deployment, public_u
         if current is None:
             yield f"{deployment.app} was deleted"
             return
-        for line in describe_change(known, current):
+        for line in describe_change(previous, current):
             said_at = clock()
             yield line
-        known = current
+        previous = current
         if (wait := find_wait(current)) is not None:
             yield f"it waits: {wait}; then it goes on by itself"
             return
@@ -55,9 +55,9 @@ def find_wait(deployment: Deployment) -> str | None:
     return last.detail if last is not None and last.status == "waiting" and deployment.status == "pending" else None
 
 
-def describe_change(known: Deployment, current: Deployment) -> Iterator[str]:
-    """A line for each step that has ended, or says something else, since `known`."""
-    seen = {step.name: step for step in known.steps}
+def describe_change(previous: Deployment, current: Deployment) -> Iterator[str]:
+    """A line for each step that has ended, or says something else, since `previous`."""
+    seen = {step.name: step for step in previous.steps}
     for step in current.steps:
         if step != seen.get(step.name) and (line := describe_step(step)) is not None:
             yield line

@@ -80,10 +80,10 @@ def write_hook(folder: Path) -> Path:
 @asynccontextmanager
 async def answer_hook(check: CheckPush) -> AsyncIterator[int]:
     """Answer the hook of one push with `check`; yields the file descriptor that Git must inherit."""
-    own, inherited = socket.socketpair()
-    with own, inherited:
-        own.setblocking(False)
-        task = asyncio.create_task(_answer(own, check))
+    local_end, inherited = socket.socketpair()
+    with local_end, inherited:
+        local_end.setblocking(False)
+        task = asyncio.create_task(_answer(local_end, check))
         try:
             yield inherited.fileno()
         finally:
@@ -91,8 +91,8 @@ async def answer_hook(check: CheckPush) -> AsyncIterator[int]:
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def _answer(own: socket.socket, check: CheckPush) -> None:
-    reader, writer = await asyncio.open_connection(sock=own.dup(), limit=MAX_QUESTION_BYTES)
+async def _answer(local_end: socket.socket, check: CheckPush) -> None:
+    reader, writer = await asyncio.open_connection(sock=local_end.dup(), limit=MAX_QUESTION_BYTES)
     try:
         if question := await reader.readline():
             verdict = await check(*_parse_question(json.loads(question)))
@@ -100,6 +100,7 @@ async def _answer(own: socket.socket, check: CheckPush) -> None:
             await writer.drain()
     finally:
         writer.close()
+        local_end.shutdown(socket.SHUT_RDWR)  # a hook that got no answer must not wait for one
 
 
 def _parse_question(question: Mapping[str, Any]) -> tuple[list[RefUpdate], dict[str, str]]:

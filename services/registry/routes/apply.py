@@ -46,7 +46,8 @@ async def apply(request: Request, deps: DependenciesDep, caller: CallerDep, file
 
 async def _check_repository_url(deps: Dependencies, apply_request: ApplyRequest) -> None:
     """Raises Invalid for a Repository at an address that the policy does not allow."""
-    if apply_request.repository is None:
+    url = apply_request.repository.body.spec.url if apply_request.repository is not None else None
+    if apply_request.repository is None or url is None:
         return
-    if why := await deps.address_policy.explain_refusal(apply_request.repository.body.spec.url, LOOKUP_TIMEOUT_S):
+    if why := await deps.address_policy.explain_refusal(url, LOOKUP_TIMEOUT_S):
         raise invalid_from_problems([apply_request.repository.problem_at(("spec", "url"), why)])

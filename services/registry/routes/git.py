@@ -31,6 +31,7 @@ from services.registry.secrets.verification import authenticate_token
 
 FETCH, PUSH = "git-upload-pack", "git-receive-pack"
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="mlmesh: any user, a token as password"'}
+PLAIN_TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 NO_CACHE = {"Cache-Control": "no-cache, max-age=0, must-revalidate"}
 LFS_MESSAGE = "mlmesh stores no LFS objects; keep large files in a DataBox: mlmesh box put"
 PIECE_BYTES = 256 * 1024
@@ -48,7 +49,8 @@ class PlainTextRoute(APIRoute):
             try:
                 return await handle(request)
             except MeshError as error:
-                headers = {**problem_headers(error), **(CHALLENGE if isinstance(error, Unauthorized) else {})}
+                headers = {**problem_headers(error), **PLAIN_TEXT}
+                headers |= CHALLENGE if isinstance(error, Unauthorized) else {}
                 return PlainTextResponse(f"{error.detail}\n", error.status, headers)
 
         return handle_as_text
@@ -150,9 +152,9 @@ async def refuse_lfs(app: AppDep, caller: GitCaller) -> Response:
 
 def _require_type(request: Request, service: str) -> None:
     """A page of another site cannot send this type with a password that a browser remembers. Raises Malformed."""
-    wanted = f"application/x-{service}-request"
-    if request.headers.get("content-type") != wanted:
-        raise Malformed(f"the Content-Type must be {wanted}; use a Git client")
+    expected = f"application/x-{service}-request"
+    if request.headers.get("content-type") != expected:
+        raise Malformed(f"the Content-Type must be {expected}; use a Git client")
 
 
 async def _authorize(deps: Dependencies, caller: Caller, app: str, service: str) -> None:

@@ -13,6 +13,7 @@ from libs.common.http.addresses import Address, NetworkPolicy
 from services.registry.git.address_policy import FOLDER_NOT_ALLOWED, AddressPolicy
 from services.registry.git.allowed_folders import AllowedFolders
 from services.registry.git.cache import GitCache
+from services.registry.git.client import GitClient
 from services.registry.git.credentials import Credentials
 from services.registry.git.error_messages import GitFailed
 from services.registry.git.remotes import GitRemote
@@ -104,7 +105,9 @@ async def redirecting_server() -> AsyncIterator[RedirectingServer]:
 async def test_a_host_in_a_network_that_is_not_allowed_is_never_asked(
     tmp_path: Path, redirecting_server: RedirectingServer, spelling: str
 ) -> None:
-    source = GitCache(tmp_path / "registry", AddressPolicy(AllowedFolders([], []), ["10.0.0.0/8"]))
+    source = GitCache(
+        tmp_path / "git", GitClient(tmp_path / "home"), AddressPolicy(AllowedFolders([], []), ["10.0.0.0/8"])
+    )
     with pytest.raises(GitFailed, match="does not allow"):
         await source.read_remote_head(GitRemote(f"http://{spelling}:{redirecting_server.port}/a"))
     with pytest.raises(GitFailed, match="does not allow"):
@@ -173,7 +176,12 @@ async def test_a_server_that_accepts_and_never_answers_is_given_up(tmp_path: Pat
         await reader.read()
         writer.close()
 
-    source = GitCache(tmp_path / "registry", AddressPolicy(AllowedFolders([], []), ["127.0.0.0/8"]), idle_timeout=0.5)
+    source = GitCache(
+        tmp_path / "git",
+        GitClient(tmp_path / "home"),
+        AddressPolicy(AllowedFolders([], []), ["127.0.0.0/8"]),
+        idle_timeout=0.5,
+    )
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
         with pytest.raises(GitFailed) as failed:
             await source.fetch("leafscan", GitRemote(form.format(server.sockets[0].getsockname()[1])))

@@ -109,8 +109,8 @@ async def test_links_and_packages_of_the_whole_tree_are_found(git_cache: GitCach
 async def test_what_is_looked_at_is_bounded(
     git_cache: GitCache, working_copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.registry.git.cache.MAX_ENTRIES", 3)
-    monkeypatch.setattr("services.registry.git.cache.MAX_READ_BYTES", 25)
+    monkeypatch.setattr("services.registry.git.commit_reader.MAX_ENTRIES", 3)
+    monkeypatch.setattr("services.registry.git.commit_reader.MAX_READ_BYTES", 25)
     for number in range(5):
         (working_copy.folder / f"link{number}").symlink_to("/usr/bin/python3")
     commit = working_copy.commit({})

@@ -6,8 +6,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from libs.common import identity
-from services.registry.checks.catalog import check_manifests
-from services.registry.routes.apps import _list_addresses
 from tests.registry.conftest import ADMIN_HEADERS, FakePeers, Registry, StartRegistry, poll_until
 from tests.registry.working_copy import PROTECTED_API, WorkingCopy
 
@@ -182,40 +180,6 @@ async def test_sync_needs_an_app_with_a_repository(registry: Registry) -> None:
     assert (
         await registry.call("POST", "/api/v1/apps/leafscan/sync", headers={identity.HEADER_SCOPES: "read"})
     ).status == 403
-
-
-def test_the_addresses_of_an_app_are_those_that_answer() -> None:
-    """A web application has no predict URL; files have one URL for each box."""
-    api = "apiVersion: mlmesh/v1\nkind: APIComponent\nmetadata: {{name: {0}}}\nspec: {{{1}, restfulApi: {{{2}}}}}\n"
-    auth = "auth: {none: {}}"
-    component = (
-        "apiVersion: mlmesh/v1\nkind: MLComponent\nmetadata: {{name: {0}}}\n"
-        "spec: {{image: {{existingImageName: x}}, mlService: {{{1}}}}}\n"
-    )
-    box = (
-        "apiVersion: mlmesh/v1\nkind: DataBox\nmetadata: {{name: {0}}}\nspec: {{s3DefaultStorage: {{capacity: 1G}}}}\n"
-    )
-    documents = [
-        component.format("board", 'app: "board:app"'),
-        component.format("digits", 'inference: "digits:predict"'),
-        box.format("a"),
-        box.format("b"),
-        api.format("one", "mlComponent: {name: board}", f"path: board, {auth}"),
-        api.format("two", "mlComponent: {name: digits}", f"path: digits, {auth}"),
-        api.format("three", "files: {}", auth),
-    ]
-    catalog, problems = check_manifests({"manifests/all.yml": "---\n".join(documents).encode()}, namespace=None)
-    assert [item for item in problems if item.severity == "error"] == []
-    assert catalog is not None
-    addresses = {name: list(_list_addresses("http://m/x", item.spec, catalog)) for name, item in catalog.apis.items()}
-    assert addresses == {
-        "one": [{"target": "ml", "url": "http://m/x/board/"}],
-        "two": [{"target": "ml", "url": "http://m/x/digits/predict", "docs": "http://m/x/digits/docs"}],
-        "three": [
-            {"target": "files", "url": "http://m/x/files/a/"},
-            {"target": "files", "url": "http://m/x/files/b/"},
-        ],
-    }
 
 
 NOBODY = 'there is no app "nobody"'

@@ -1,0 +1,58 @@
+"""Which branch an app follows, and what a push may not do, whatever is in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from libs.common.manifests import Problem
+from services.registry.hosting.push_check import MAX_UPDATES, choose_branch, describe_problems, find_refusal
+from services.registry.hosting.push_hook import RefUpdate
+
+ZERO, ONE = "0" * 40, "1" * 40
+
+
+def created(*refs: str) -> list[RefUpdate]:
+    return [RefUpdate(ZERO, ONE, ref) for ref in refs]
+
+
+@pytest.mark.parametrize(
+    ("updates", "branch"),
+    [
+        (created("refs/heads/trunk"), "trunk"),
+        (created("refs/heads/a", "refs/heads/main"), "main"),
+        (created("refs/heads/master", "refs/heads/a"), "master"),
+        (created("refs/heads/a", "refs/heads/b", "refs/tags/v1"), "a"),
+        (created("refs/tags/v1"), None),
+        ([RefUpdate(ONE, ZERO, "refs/heads/main")], None),
+    ],
+)
+def test_the_first_push_chooses_the_branch(updates: list[RefUpdate], branch: str | None) -> None:
+    assert choose_branch(updates) == branch
+
+
+@pytest.mark.parametrize(
+    ("updates", "refusal"),
+    [
+        (created("refs/heads/main", "refs/tags/v1"), None),
+        ([RefUpdate(ONE, ZERO, "refs/heads/old")], None),
+        (
+            [RefUpdate(ONE, ZERO, "refs/heads/main")],
+            "leaf is deployed from the branch main, so it cannot be deleted",
+        ),
+        (created("refs/notes/x"), "refs/notes/x is neither a branch nor a tag; push those only"),
+        (created("refs/mlmesh/head"), "refs/mlmesh/head is neither a branch nor a tag; push those only"),
+        (
+            created(*(f"refs/heads/{number}" for number in range(MAX_UPDATES + 1))),
+            "this push moves 10001 branches and tags; push at most 10000 at once",
+        ),
+    ],
+)
+def test_what_a_push_may_not_do(updates: list[RefUpdate], refusal: str | None) -> None:
+    assert find_refusal("leaf", updates, "main") == refusal
+
+
+def test_of_many_problems_the_first_twenty_are_told() -> None:
+    problems = [Problem("m.yml", number, 1, "wrong") for number in range(1, 31)]
+    lines = describe_problems(problems)
+    assert (lines[0], lines[-2:]) == ("m.yml:1:1: wrong", ["m.yml:20:1: wrong", "and 10 more"])
+    assert describe_problems(problems[:2]) == ["m.yml:1:1: wrong", "m.yml:2:1: wrong"]
