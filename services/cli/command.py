@@ -17,6 +17,7 @@ from services.cli import (
     deployments,
     down,
     gateway_processes,
+    git_credential,
     init,
     predict,
     render,
@@ -93,6 +94,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "validate": validate.validate,
     "apply": apply.apply,
     "login": apply.login,
+    "git-credential": git_credential.git_credential,
     "predict": predict.predict,
 }
 COMMAND_GROUPS = {

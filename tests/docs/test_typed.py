@@ -17,7 +17,7 @@ PAGES = [
 ]
 IN_FIVE_MINUTES = {
     "mlmesh validate": r"no errors",
-    "mlmesh apply": r"PlatformApp texts: created",
+    "git push": r"(?s)the manifests are valid .*it waits: secret .*main -> main",
     "mlmesh secret set": r"users: alice set",
     "mlmesh app sync": r"deployment \w+  live",
     "mlmesh run start": r"run r_\w+  train  succeeded",
