@@ -20,7 +20,7 @@ MAX_LINES = 100
 def git_credential(operation: Annotated[str, typer.Argument(metavar="OPERATION", help="What Git asks for.")]) -> None:
     """Sign git push in: git config credential.helper '!mlmesh git-credential'."""
     if operation == "get":
-        render.write_lines(*answer_question(parse_question(sys.stdin), os.environ))
+        render.write_lines("\n".join(answer_question(parse_question(sys.stdin), os.environ)))
 
 
 def parse_question(lines: Iterable[str]) -> dict[str, str]:
