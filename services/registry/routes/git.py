@@ -33,7 +33,7 @@ FETCH, PUSH = "git-upload-pack", "git-receive-pack"
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="mlmesh: any user, a token as password"'}
 PLAIN_TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 NO_CACHE = {"Cache-Control": "no-cache, max-age=0, must-revalidate"}
-LFS_MESSAGE = "mlmesh stores no LFS objects; keep large files in a DataBox: mlmesh box put"
+LFS_MESSAGE = "LFS objects are not stored here; keep large files in a DataBox: mlmesh box put"
 PIECE_BYTES = 256 * 1024
 PROTOCOL = re.compile(r"[a-z0-9=:._-]{0,100}", re.ASCII)
 NAME: TypeAdapter[str] = TypeAdapter(Name)
