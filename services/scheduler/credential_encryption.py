@@ -44,8 +44,8 @@ def decrypt_headers(internal_token: str, run: str, callback: CallbackRequest) ->
 
 def instance_token(internal_token: str, task: Task) -> str:
     """The token that an instance requires of its callers; instances of an earlier release keep their stored token."""
-    if task.spec is not None and task.spec.instance_token:
-        return task.spec.instance_token
+    if task.instance_spec is not None and task.instance_spec.instance_token:
+        return task.instance_spec.instance_token
     return _derive_token(internal_token, task.id)
 
 

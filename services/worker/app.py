@@ -105,12 +105,12 @@ def find_component_program() -> Path:
 async def run_worker_loops(context: WorkerContext, bus: Bus) -> AsyncIterator[HeldTasks]:
     """Run the worker's loops. On exit, hand back held tasks, or leave them on an engine that outlives the worker."""
     settings, held_tasks = context.settings, HeldTasks(context.settings.worker_slots)
-    detach = not context.needs_source
+    detach, scheduler = not context.needs_source, context.peers.scheduler
     async with asyncio.TaskGroup() as tasks, asyncio.TaskGroup() as loops:
         runner = LeaseRunner(context, held_tasks, tasks)
         await runner.adopt_existing()
-        heartbeat = HeartbeatSender(settings, context.worker, held_tasks, context.peers.scheduler)
-        claimer = TaskClaimer(settings, context.worker, held_tasks, context.peers.scheduler, runner.start_lease)
+        heartbeat = HeartbeatSender(settings, context.worker, held_tasks, scheduler, context.task_kinds)
+        claimer = TaskClaimer(settings, context.worker, held_tasks, scheduler, runner.start_lease, context.task_kinds)
         claim_loops = [
             loops.create_task(claimer.consume_notifications(bus, resource_class))
             for resource_class in settings.worker_classes

@@ -11,7 +11,7 @@ from libs.common.errors import MeshError
 from libs.common.http.client import ServiceClient
 from libs.common.messages import TaskReady
 from libs.common.periodic_task import PeriodicTask
-from libs.common.protocol.claim import ClaimRequest
+from libs.common.protocol.claim import FIRST_KINDS, ClaimRequest, TaskKind
 from libs.common.settings import Settings
 from services.worker.held_tasks import HeldTasks
 from services.worker.lease import Lease
@@ -28,9 +28,10 @@ class TaskClaimer:
         held_tasks: HeldTasks,
         scheduler: ServiceClient,
         start_lease: Callable[[Lease], None],
+        kinds: tuple[TaskKind, ...] = FIRST_KINDS,
     ) -> None:
         self._settings, self._worker, self._held_tasks = settings, worker, held_tasks
-        self._scheduler, self._start_lease = scheduler, start_lease
+        self._scheduler, self._start_lease, self._kinds = scheduler, start_lease, kinds
         self.poll_loop = PeriodicTask("claims", self.claim_until_full, CLAIM_INTERVAL_S)
         self._claim_lock = asyncio.Lock()
 
@@ -72,7 +73,10 @@ class TaskClaimer:
             return False
         async with self._claim_lock:
             request = ClaimRequest.model_construct(  # the scheduler validates it, and answers with what is wrong
-                worker=self._worker, classes=self._settings.worker_classes, free=self._held_tasks.free_slots
+                worker=self._worker,
+                classes=self._settings.worker_classes,
+                free=self._held_tasks.free_slots,
+                kinds=self._kinds,
             )
             response = await self._scheduler.post("/internal/claims", request.to_json())
             if not response or not response.get("lease"):

@@ -11,7 +11,10 @@ from pathlib import Path
 from libs.common import log
 from libs.common.errors import Conflict
 from libs.common.http.client import ServiceClients
+from libs.common.protocol.claim import FIRST_KINDS, TaskKind
+from libs.common.protocol.container import ContainerFields
 from libs.common.protocol.credential import SecretsQuery, SecretValues
+from libs.common.protocol.instance import InstanceSpec
 from libs.common.settings import Settings
 from services.worker.failures import TaskFailed
 from services.worker.files.checkout import CheckoutCache
@@ -43,6 +46,11 @@ class WorkerContext:
     """Whether the runtime needs the checkout (processes); Docker images contain it."""
 
     @property
+    def task_kinds(self) -> tuple[TaskKind, ...]:
+        """Kinds of tasks that this worker takes: without an engine there are no images."""
+        return FIRST_KINDS if self.needs_source else (*FIRST_KINDS, "image")
+
+    @property
     def tasks_folder(self) -> Path:
         """A folder per worker: several workers may share the scratch folder."""
         return self.settings.scratch_folder / "tasks" / self.worker
@@ -67,12 +75,12 @@ class WorkerContext:
         )
 
     async def mesh_url(self, lease: Lease) -> str:
-        isolated = lease.kind == "instance" and lease.spec.egress == "none"
+        isolated = isinstance(lease.spec, InstanceSpec) and lease.spec.egress == "none"
         return await retry(lambda: self.runtime.mesh_url(lease.app, egress=not isolated))
 
-    async def get_secrets(self, lease: Lease) -> Secrets:
+    async def get_secrets(self, lease: Lease, spec: ContainerFields) -> Secrets:
         """Fetch the values of the secrets in its environment. Raises TaskFailed."""
-        return await self._fetch_secrets(lease.app, lease.spec.secrets)
+        return await self._fetch_secrets(lease.app, spec.secrets)
 
     async def get_registry_login(self, lease: Lease) -> dict[str, str] | None:
         """Return the credentials of the image registry; None: anonymous. Raises TaskFailed."""
@@ -112,6 +120,13 @@ class WorkerContext:
         except RuntimeFailure as error:
             raise TaskFailed(error.code, error.detail) from error
         return replace(spec, image_id=image_id)
+
+    async def resolve_image(self, held_task: HeldTask, image: str) -> str:
+        """The exact image that a name means now; pulled if it is missing. Raises TaskFailed, RuntimeFailure."""
+        login = await self.get_registry_login(held_task.lease)
+        held_task.update_status(state="pulling")
+        progress = throttle_progress(lambda line: held_task.update_status(detail=line))
+        return await retry(lambda: self.runtime.resolve_image(image, progress, login))
 
     async def start(self, held_task: HeldTask, spec: ContainerSpec) -> None:
         """Raises TaskFailed, or RuntimeFailure("lost") if the engine went away during the start."""

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Mapping
 
 from libs.common.http.client import ServiceClient
+from libs.common.protocol.claim import FIRST_KINDS, TaskKind
 from libs.common.protocol.heartbeat import Heartbeat, HeartbeatResponse
 from libs.common.settings import Settings
 from services.worker.held_tasks import HeldTasks
@@ -22,8 +23,16 @@ class HeartbeatSender:
     While the scheduler is unavailable the work continues: only an order ends a held task.
     """
 
-    def __init__(self, settings: Settings, worker: str, held_tasks: HeldTasks, scheduler: ServiceClient) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        worker: str,
+        held_tasks: HeldTasks,
+        scheduler: ServiceClient,
+        kinds: tuple[TaskKind, ...] = FIRST_KINDS,
+    ) -> None:
         self._settings, self._worker, self._held_tasks, self._scheduler = settings, worker, held_tasks, scheduler
+        self._kinds = kinds
         self._lease_s = settings.lease
 
     async def run_once(self) -> None:
@@ -59,6 +68,7 @@ class HeartbeatSender:
         heartbeat = Heartbeat(
             host=socket.gethostname(),
             classes=self._settings.worker_classes,
+            kinds=self._kinds,
             slots=self._settings.worker_slots,
             free=self._held_tasks.free_slots,
             labels=self._settings.worker_labels,

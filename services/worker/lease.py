@@ -11,6 +11,7 @@ from libs.common.http.problem import validation_error
 from libs.common.http.tolerant_list import describe_entry
 from libs.common.protocol import claim
 from libs.common.protocol.container import ContainerFields
+from libs.common.protocol.image import ImageSpec
 from libs.common.protocol.instance import InstanceSpec
 from libs.common.protocol.stage import StageSpec
 
@@ -23,7 +24,13 @@ class UnreadableSpec(ContainerFields):
     """What is wrong with it."""
 
 
-TaskSpec = StageSpec | InstanceSpec | UnreadableSpec
+TaskSpec = StageSpec | InstanceSpec | ImageSpec | UnreadableSpec
+SPECS: Mapping[str, type[StageSpec | InstanceSpec | ImageSpec]] = {
+    "stage": StageSpec,
+    "instance": InstanceSpec,
+    "image": ImageSpec,
+}
+"""The specification of each kind of task."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,11 @@ class Lease:
         return f"mlmesh-{self.task}-{self.token}"
 
     @property
+    def log_name(self) -> str:
+        """The name under which databox keeps the log; empty: it has none."""
+        return "" if isinstance(self.spec, ImageSpec) else self.spec.log
+
+    @property
     def log_fields(self) -> Mapping[str, str | int]:
         """Fields of every log event about this lease."""
         return {"task": self.task, "kind": self.kind, "app": self.app, "attempt": self.attempt, "token": self.token}
@@ -72,10 +84,10 @@ class Lease:
 
 def read_spec(kind: str, document: Mapping[str, object]) -> TaskSpec:
     """Read the specification of a task of this kind."""
-    if kind not in ("stage", "instance"):
+    if kind not in SPECS:
         return UnreadableSpec(problem=f"this worker does not know tasks of the kind {kind!a}; upgrade it")
     try:
-        return StageSpec.model_validate(document) if kind == "stage" else InstanceSpec.model_validate(document)
+        return SPECS[kind].model_validate(document)
     except ValidationError as error:
         problem = validation_error(error.errors()).detail
         return UnreadableSpec(

@@ -22,6 +22,7 @@ class Outcome:
     usage: ResourceUsage | None = None
     cache_key: str | None = None
     answer: Mapping[str, object] | None = None
+    image: str | None = None
 
     @property
     def failure_code(self) -> str | None:
@@ -30,7 +31,7 @@ class Outcome:
     def to_report(self, worker: str, token: int, progress: tuple[float, float] | None) -> TaskReport:
         """Raises ValueError if it is not JSON that can be stored."""
         try:
-            return TaskReport(
+            report = TaskReport(
                 worker=worker,
                 token=token,
                 outcome=self.outcome,
@@ -42,5 +43,6 @@ class Outcome:
                 answer=None if self.answer is None else dict(self.answer),
                 cache_key=self.cache_key,
             )
+            return report if self.image is None else report.model_copy(update={"image": self.image})
         except ValidationError as error:
             raise ValueError(validation_error(error.errors()).detail) from error

@@ -15,6 +15,7 @@ from libs.common.protocol.claim import ClaimRequest, ClaimResponse
 from libs.common.protocol.credential import SecretsQuery, SecretValues, TokenQuery, TokenStatus
 from libs.common.protocol.deployment import DeploymentReport, StartingDeployments
 from libs.common.protocol.heartbeat import Heartbeat, HeartbeatResponse
+from libs.common.protocol.image import ImageSpec
 from libs.common.protocol.instance import InstanceSpec
 from libs.common.protocol.load_report import LoadReport
 from libs.common.protocol.message import Message
@@ -32,18 +33,23 @@ CLASSES: dict[str, type[Message]] = {
     "box_declaration": BoxDeclaration,
     "box_list": BoxList,
     "claim_request": ClaimRequest,
+    "claim_request_kinds": ClaimRequest,
     "claim_response": ClaimResponse,
+    "claim_response_image": ClaimResponse,
     "claim_response_nothing": ClaimResponse,
     "deployment_report_failed": DeploymentReport,
     "deployment_report_live": DeploymentReport,
     "deployment_report_rejected": DeploymentReport,
     "heartbeat": Heartbeat,
+    "heartbeat_kinds": Heartbeat,
     "heartbeat_response": HeartbeatResponse,
+    "image_spec": ImageSpec,
     "instance_spec": InstanceSpec,
     "load_report": LoadReport,
     "publication": Moves,
     "publication_result": PublicationResult,
     "report_failed": TaskReport,
+    "report_image": TaskReport,
     "report_response": ReportResponse,
     "report_succeeded": TaskReport,
     "reuse_query": ReuseQuery,
@@ -57,6 +63,7 @@ CLASSES: dict[str, type[Message]] = {
     "stage_spec_first": StageSpec,
     "stage_spec_later": StageSpec,
     "starting_deployments": StartingDeployments,
+    "starting_deployments_rollback": StartingDeployments,
     "targets_request": TargetsRequest,
     "targets_response": TargetsResponse,
     "token_query": TokenQuery,

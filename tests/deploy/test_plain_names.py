@@ -96,7 +96,7 @@ def database_before(database_url: str) -> str:
 
 def test_rows_survive_the_migration_and_its_way_back(database_before: str) -> None:
     before = on_database(database_before, read_dump)
-    upgrade(database_before)
+    command.upgrade(config(database_before), RENAMED)
     after = on_database(database_before, read_dump)
     assert sorted(after[1].values()) == sorted(before[1].values())
     assert after[1].keys() != before[1].keys()

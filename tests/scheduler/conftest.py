@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,12 +116,14 @@ class Mesh:
         self.services = services
         self.bus = bus
 
-    async def deploy(self, deployment: str, catalog: dict[str, Any] | None = None, app: str = "leaf") -> None:
+    async def deploy(
+        self, deployment: str, catalog: dict[str, Any] | None = None, app: str = "leaf", **fields: str
+    ) -> None:
         from services.scheduler.control_loops import EVENT_QUEUE
         from tests.scheduler.manifests import catalog_json
 
         item = {"id": deployment, "app": app, "commit": f"commit-{deployment}", "catalog": catalog or catalog_json()}
-        self.services.deployments.append(item)
+        self.services.deployments.append({**item, **fields})
         await self.bus.declare(EVENT_QUEUE)
         await self.bus.publish(RevisionReady(app=app, deployment=deployment))
 
@@ -137,19 +139,29 @@ class Mesh:
                 await asyncio.sleep(0.02)
             return result
 
-    async def claim(self, worker: str = "w1", kind: str | None = None, free: int = 2) -> dict[str, Any]:
-        """Wait for the next lease (of this kind); without `free` slots only an instance's."""
+    async def claim(
+        self, worker: str = "w1", kind: str | None = None, free: int = 2, kinds: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """Wait for the next lease (of this kind); without `free` slots no stage's. `kinds`: those that it takes."""
 
         async def lease() -> Any:
-            body = {"worker": worker, "classes": ["cpu"], "task": None, "free": free}
-            claimed = (await self.peer.post("/internal/claims", body))["lease"]
+            claimed = await self.claim_once(worker, free, kinds)
             return claimed if claimed and kind in (None, claimed["kind"]) else None
 
         claimed: dict[str, Any] = await self.until(lease)
         return claimed
 
-    async def send_heartbeat(self, *have: dict[str, Any], worker: str = "w1", wait: float = 0.0) -> Any:
+    async def claim_once(self, worker: str = "w1", free: int = 2, kinds: Sequence[str] | None = None) -> Any:
+        """The next lease; None when there is none now."""
+        body: dict[str, Any] = {"worker": worker, "classes": ["cpu"], "task": None, "free": free}
+        body |= {} if kinds is None else {"kinds": kinds}
+        return (await self.peer.post("/internal/claims", body))["lease"]
+
+    async def send_heartbeat(
+        self, *have: dict[str, Any], worker: str = "w1", wait: float = 0.0, kinds: Sequence[str] | None = None
+    ) -> Any:
         body = {"host": "here", "classes": ["cpu"], "slots": 2, "free": 2, "wait": wait, "have": list(have)}
+        body |= {} if kinds is None else {"kinds": kinds}
         return await self.peer.post(f"/internal/workers/{worker}/sync", body)
 
     async def report(self, lease: dict[str, Any], outcome: str, worker: str = "w1", **fields: Any) -> Any:

@@ -93,8 +93,8 @@ async def test_an_instance_of_the_release_before_is_read_and_changed(database_ur
                   "stage": "s", "token": 2}}}  # fmt: skip
         await conn.execute(update(tables.tasks).values(values))
         (read,) = await tasks.list_instances(conn, "leaf")
-        assert read.spec is not None
-        assert (read.spec.instance_token, read.spec.restart_requested, str(read.model)) == (
+        assert read.instance_spec is not None
+        assert (read.instance_spec.instance_token, read.instance_spec.restart_requested, str(read.model)) == (
             "given",
             True,
             "data/weights/model.joblib",

@@ -13,6 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
+from libs.common.protocol.image import ImageSpec
 from libs.common.settings import Settings
 from tests.worker.specs import lease_document, make_instance_spec, make_stage_spec
 
@@ -36,6 +37,7 @@ class FakeMesh:
     tree: dict[str, str] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     waiting_leases: list[dict[str, Any]] = field(default_factory=list)
+    claims: list[dict[str, Any]] = field(default_factory=list)
     stops: list[dict[str, Any]] = field(default_factory=list)
     reports: list[dict[str, Any]] = field(default_factory=list)
     statuses: list[dict[str, Any]] = field(default_factory=list)
@@ -81,7 +83,9 @@ class FakeMesh:
     def location_key(self, location: dict[str, Any]) -> str:
         return "/".join(location[part] for part in ("area", "box", "group", "file") if location.get(part))
 
-    async def handle_claim(self, _request: web.Request) -> web.Response:
+    async def handle_claim(self, request: web.Request) -> web.Response:
+        self.claims.append(await request.json())
+        await self.notify()
         lease = self.waiting_leases.pop(0) if self.waiting_leases else None
         return web.json_response({"lease": lease, "reason": None})
 
@@ -191,6 +195,9 @@ class FakeMesh:
         """Add a ready stage that runs `script`."""
         fields = {"entry_point": ["python", "-c", script], "log": f"log-{task}", **over}
         self.waiting_leases.append(lease_document(make_stage_spec(**fields), task=task, token=TOKEN))
+
+    def add_image(self, task: str, image: str, **over: Any) -> None:
+        self.waiting_leases.append(lease_document(ImageSpec(image=image, **over), task=task, token=TOKEN))
 
     def add_instance(self, task: str, **over: Any) -> None:
         spec = make_instance_spec(**{"log": f"log-{task}", **over})

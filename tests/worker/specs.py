@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from libs.common.locations import Location
+from libs.common.protocol.image import ImageSpec
 from libs.common.protocol.instance import InstanceSpec
+from libs.common.protocol.message import Message
 from libs.common.protocol.stage import StageInput, StageOutput, StageSpec
 from services.worker.lease import Lease
 
+KINDS: dict[type[Message], str] = {StageSpec: "stage", InstanceSpec: "instance", ImageSpec: "image"}
 FOLDER = Location(box="b", user="u", group="g")
 INPUT = StageInput(name="data-in", kind="file", source=FOLDER.model_copy(update={"file": "a.csv"}))
 FOLDER_INPUT = StageInput(name="data-in", kind="folder", source=FOLDER)
@@ -29,10 +32,10 @@ def make_instance_spec(**fields: Any) -> InstanceSpec:
     return InstanceSpec(**{**required, **fields})
 
 
-def lease_document(spec: StageSpec | InstanceSpec, /, **fields: Any) -> dict[str, Any]:
+def lease_document(spec: StageSpec | InstanceSpec | ImageSpec, /, **fields: Any) -> dict[str, Any]:
     """A lease as the scheduler sends it."""
     known = {"task": "t", "attempt": 1, "token": 1, "lease_seconds": 15.0, "app": "a", "commit": "c0"}
-    kind = "stage" if isinstance(spec, StageSpec) else "instance"
+    kind = KINDS[type(spec)]
     return {**known, "kind": kind, "spec": spec.to_json(), **fields}
 
 

@@ -10,7 +10,9 @@ from pydantic import AliasChoices, Field
 from libs.common.protocol.message import FencingToken, Message, TaskId
 
 MAX_WORKER_NAME = 128
-TaskKind = Literal["stage", "instance"]
+TaskKind = Literal["stage", "instance", "image"]
+FIRST_KINDS: tuple[TaskKind, ...] = ("stage", "instance")
+"""Kinds that workers of every release take."""
 
 
 class ClaimRequest(Message):
@@ -20,7 +22,9 @@ class ClaimRequest(Message):
     classes: tuple[str, ...] = ("cpu",)
     """Resource classes that it serves."""
     free: int = 0
-    """Slots for stages; an instance needs none."""
+    """Slots for stages; other tasks need none."""
+    kinds: tuple[str, ...] = FIRST_KINDS
+    """Kinds of tasks that it takes."""
 
 
 class Lease(Message):
@@ -28,7 +32,7 @@ class Lease(Message):
 
     task: TaskId
     kind: str
-    """`stage` or `instance`; a worker fails a task of a kind that it does not know."""
+    """`stage`, `instance` or `image`; a worker fails a task of a kind that it does not know."""
     attempt: int
     token: FencingToken
     """The fencing token: it grows with every claim of the task."""
@@ -36,7 +40,7 @@ class Lease(Message):
     app: str
     commit: str
     spec: Mapping[str, object]
-    """A `StageSpec` or an `InstanceSpec`, as `kind` says; a worker fails a task of which it cannot read it."""
+    """A `StageSpec`, `InstanceSpec` or `ImageSpec`, as `kind` says; a worker fails a task whose spec it cannot read."""
 
 
 class ClaimResponse(Message):

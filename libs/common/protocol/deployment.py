@@ -19,6 +19,8 @@ class StartingDeployment(Message):
     commit: str
     catalog: Mapping[str, object]
     """A `Catalog`; scheduler fails a deployment of which it cannot read it."""
+    rollback_to: str | None = None
+    """The deployment whose exact images are used again."""
 
 
 class StartingDeployments(Message):
@@ -31,7 +33,7 @@ class RolloutStep(Message):
     """A step of a rollout."""
 
     name: str
-    """boxes, start or switch."""
+    """boxes, images, start or switch."""
     status: str
     """running, waiting, succeeded or failed."""
     detail: str | None = None

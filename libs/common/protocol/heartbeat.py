@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pydantic import AliasChoices, Field, FiniteFloat
 
 from libs.common.http.tolerant_list import StorableObject, TolerantList
+from libs.common.protocol.claim import FIRST_KINDS
 from libs.common.protocol.message import FencingToken, Message, TaskId
 
 
@@ -37,6 +38,8 @@ class Heartbeat(Message):
 
     host: str = ""
     classes: tuple[str, ...] = ("cpu",)
+    kinds: tuple[str, ...] = FIRST_KINDS
+    """Kinds of tasks that it takes; `image` only with an engine."""
     slots: int = 0
     free: int = 0
     labels: Mapping[str, str] = Field(default_factory=dict)

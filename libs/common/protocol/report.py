@@ -9,6 +9,9 @@ from pydantic import AliasChoices, Field, FiniteFloat
 from libs.common.http.tolerant_list import StorableObject, TolerantList
 from libs.common.protocol.message import Message
 
+MAX_IMAGE = 600
+"""Characters of an exact image: a name and a digest."""
+
 
 class FailureDetails(TypedDict, total=False):
     """What else is known of a failure."""
@@ -72,6 +75,8 @@ class TaskReport(Message):
     progress: tuple[FiniteFloat, FiniteFloat] | None = None
     answer: StorableObject | None = None
     """The component's response, of a prediction."""
+    image: str | None = Field(default=None, max_length=MAX_IMAGE)
+    """The exact image, of a task of kind `image`: `name@sha256:…`, or its id where no registry has it."""
     cache_key: str | None = Field(
         default=None,
         max_length=64,

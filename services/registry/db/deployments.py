@@ -19,7 +19,7 @@ COLUMNS = [column for column in deployments.c if column.name not in ("reported_w
 
 
 async def add(
-    conn: AsyncConnection, app: str, trigger: str, now: float, pinned_commit: str | None = None
+    conn: AsyncConnection, app: str, trigger: str, now: float, rollback_to: Deployment | None = None
 ) -> Deployment:
     identity = new_id()
     values: dict[str, object] = {
@@ -27,7 +27,8 @@ async def add(
         "app": app,
         "trigger": trigger,
         "status": "pending",
-        "pinned_commit": pinned_commit,
+        "pinned_commit": rollback_to and rollback_to.commit_id,
+        "rollback_to": rollback_to and rollback_to.id,
     }
     values |= {"errors": [], "warnings": [], "reported_warnings": [], "created_at": now}
     await conn.execute(insert(deployments).values(**values))
@@ -91,9 +92,9 @@ async def has_revision(conn: AsyncConnection, app: str) -> bool:
 
 
 async def find_by_commit(conn: AsyncConnection, app: str, commit: str) -> Deployment | None:
-    """The newest deployment of a commit; those with a revision come first."""
+    """The newest deployment of a commit; those that were live come first, then those with a revision."""
     query = select(deployments).where(deployments.c.app == app, deployments.c.commit_id == commit)
-    query = query.order_by(deployments.c.revision.is_(None), deployments.c.seq.desc())
+    query = query.order_by(deployments.c.live_at.is_(None), deployments.c.revision.is_(None), deployments.c.seq.desc())
     rows = await _load_with_steps(conn, query.limit(1))
     return rows[0] if rows else None
 

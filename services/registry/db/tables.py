@@ -126,6 +126,7 @@ deployments = Table(
     Column("trigger", String(16), nullable=False),
     Column("status", String(16), nullable=False, index=True),
     Column("pinned_commit", String(64), comment="the commit that a rollback wants; else the branch's head counts"),
+    Column("rollback_to", ID, comment="the deployment that a rollback wants, with its exact images"),
     Column("commit_id", String(64)),
     Column("author", Text),
     Column("message", Text),

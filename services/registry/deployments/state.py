@@ -92,7 +92,10 @@ class DeploymentStep:
 
 @dataclass(frozen=True)
 class Deployment:
-    """`seq` orders deployments; `pinned_commit` is the commit of a rollback, None means the branch's head."""
+    """`seq` orders deployments; `pinned_commit` is the commit of a rollback, None means the branch's head.
+
+    `rollback_to` is the deployment that a rollback repeats.
+    """
 
     seq: int
     id: str
@@ -109,6 +112,7 @@ class Deployment:
     created_at: float
     live_at: float | None
     steps: tuple[DeploymentStep, ...] = ()
+    rollback_to: str | None = None
 
     def to_json(self) -> DeploymentJson:
         return {

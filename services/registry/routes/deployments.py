@@ -93,9 +93,9 @@ async def rollback(
     async with deps.database.write() as conn:
         if await apps.get(conn, ns, lock=True) is None:
             raise AppNotFound(ns)
-        commit, now = await _find_target_commit(conn, ns, body or RollbackTarget()), await database_time(conn)
+        target, now = await _find_target(conn, ns, body or RollbackTarget()), await database_time(conn)
         await apps.abandon_head(conn, ns, head)
-        deployment = await deployments.add(conn, ns, DeploymentTrigger.ROLLBACK, now, pinned_commit=commit)
+        deployment = await deployments.add(conn, ns, DeploymentTrigger.ROLLBACK, now, rollback_to=target)
         superseded = await deployments.supersede_older(conn, ns, "pending", deployment.seq, now)
     log_superseded(deployment, superseded)
     return accept_deployment(deps, deployment, response)
@@ -115,7 +115,7 @@ async def _has_pending_head(deps: Dependencies, ns: str) -> bool:
         return any(deployment.awaits_head for deployment in await deployments.list_by_status(conn, "pending", ns))
 
 
-async def _find_target_commit(conn: Connection, ns: str, target: RollbackTarget) -> str:
+async def _find_target(conn: Connection, ns: str, target: RollbackTarget) -> Deployment:
     if target.deployment is not None:
         deployment = await deployments.get(conn, target.deployment, ns)
     elif target.commit is not None:
@@ -129,7 +129,7 @@ async def _find_target_commit(conn: Connection, ns: str, target: RollbackTarget)
         raise DeploymentNotFound(ns, target.deployment or "", target.commit)
     if deployment.commit_id is None or deployment.revision is None:
         raise Conflict("that deployment never became a revision; choose one that was live")
-    return deployment.commit_id
+    return deployment
 
 
 def accept_deployment(deps: Dependencies, deployment: Deployment, response: Response) -> DeploymentJson:

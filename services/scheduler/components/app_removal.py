@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from libs.common.db import Database, database_time
 from services.scheduler import long_poll_notifier
-from services.scheduler.db import apps, autoscaling, route_table, tasks
+from services.scheduler.components import image_resolver
+from services.scheduler.db import apps, autoscaling, image_tasks, route_table, tasks
 from services.scheduler.db import runs as run_rows
 from services.scheduler.db import schedules as schedule_rows
 from services.scheduler.live_catalog_cache import LiveCatalogCache
@@ -24,6 +25,7 @@ async def remove_app(db: Database, catalogs: LiveCatalogCache, applier: Transiti
         for task in await tasks.list_instances(conn, name):
             columns = {"stop_requested": True} if task.state == "claimed" else {"state": "stopped", "finished_at": now}
             await tasks.update_task(conn, task.id, columns)
+        await image_resolver.stop_tasks(conn, await image_tasks.lock_by_app(conn, name))
         open_runs = await run_rows.list_open_runs(conn, name)
     for run in open_runs:
         await cancel_retry.cancel_if_open(db, applier, name, run.id)

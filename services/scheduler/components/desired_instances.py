@@ -86,7 +86,8 @@ class InstanceSet:
 
         They were restarted, or their worker drains while another worker has their resource class.
         """
-        restarting = {task.id for task in self.tasks if task.spec is not None and task.spec.restart_requested}
+        specs = {task.id: task.instance_spec for task in self.tasks}
+        restarting = {task_id for task_id, spec in specs.items() if spec is not None and spec.restart_requested}
         draining = {worker.name for worker in self.workers if worker.draining}
         available_classes = {
             resource_class for worker in self.workers if not worker.draining for resource_class in worker.classes

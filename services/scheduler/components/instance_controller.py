@@ -55,8 +55,8 @@ async def restart_component(db: Database, triggers: LoopTriggers, name: str, com
             if task.name == component and not task.stop_requested
         ]
         for task in instances:
-            if task.is_healthy and task.spec is not None:
-                spec = task.spec.model_copy(update={"restart_requested": True})
+            if task.is_healthy and task.instance_spec is not None:
+                spec = task.instance_spec.model_copy(update={"restart_requested": True})
                 await tasks.update_task(conn, task.id, {"spec": spec})
         await stop_instances(conn, [task for task in instances if not task.is_healthy], await database_time(conn))
     triggers.reconcile(name)

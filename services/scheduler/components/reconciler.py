@@ -15,6 +15,7 @@ from libs.common.protocol.staging import SourcesRequest, SourcesResponse
 from services.scheduler import long_poll_notifier
 from services.scheduler.components import (
     desired_instances,
+    image_resolver,
     instance_controller,
     rollout_controller,
     rollout_reporter,
@@ -42,6 +43,7 @@ class Reconciler:
     async def reconcile_app(self, name: str) -> None:
         """One pass for one app; idempotent. Raises Unavailable when a service it needs is down."""
         rollout = await rollout_controller.begin_rollout(self.db, self.services.databox, name)
+        rollout = await image_resolver.resolve_images(self.db, name, rollout)
         async with self.db.write() as conn:
             await instance_controller.start_and_stop(conn, name, rollout)
         self.triggers.ready_relay.wake()  # a request may be waiting for a new instance

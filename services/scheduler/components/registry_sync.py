@@ -77,6 +77,7 @@ async def _add_rollout(db: Database, item: StartingDeployment) -> bool:
             status="starting",
             catalog=dict(item.catalog),
             created_at=await database_time(conn),
+            images=await rollouts.get_images(conn, item.app, item.rollback_to) if item.rollback_to else {},
         )
         added = await rollouts.add_rollout(conn, rollout)
         if added:

@@ -18,13 +18,16 @@ from services.scheduler.components import desired_instances, instance_controller
 from services.scheduler.components.desired_instances import InstanceSet
 from services.scheduler.db import Connection, apps, autoscaling
 from services.scheduler.db import rollouts as rollout_rows
-from services.scheduler.model.rollout import Rollout
+from services.scheduler.model.rollout import Rollout, rollout_step
 from services.scheduler.model.task import Task
 from services.scheduler.runs import schedule_starter
 
 
 async def begin_rollout(db: Database, databox: ServiceClient, name: str) -> Rollout | None:
-    """The newest open rollout, its boxes declared; older ones become superseded."""
+    """The newest open rollout, its boxes declared; older ones become superseded.
+
+    The step of a new one is stored with the next one, of its images or its start.
+    """
     async with db.read() as conn:
         open_rollouts = await rollout_rows.list_active_rollouts(conn, name)
     if open_rollouts[1:]:
@@ -34,18 +37,10 @@ async def begin_rollout(db: Database, databox: ServiceClient, name: str) -> Roll
     newest = open_rollouts[-1] if open_rollouts else None
     if newest is not None and not newest.steps:
         await declare_boxes(db, databox, name, [Catalog.from_json(newest.catalog)])
-        async with db.write() as conn:
+        async with db.read() as conn:
             now = await database_time(conn)
-            steps = (rollout_step("boxes", "succeeded", now, finished=now), rollout_step("start", "running", now))
-            await rollout_rows.update_rollout(conn, newest.deployment, {"steps": steps, "reported": False})
-            newest = replace(newest, steps=steps)
+        newest = replace(newest, steps=(rollout_step("boxes", "succeeded", now, finished=now),))
     return newest
-
-
-def rollout_step(
-    name: str, status: str, started: float, *, finished: float | None = None, detail: str = ""
-) -> RolloutStep:
-    return RolloutStep(name=name, status=status, detail=detail, started_at=started, finished_at=finished)
 
 
 async def declare_boxes(db: Database, databox: ServiceClient, name: str, extra: Iterable[Catalog]) -> None:
@@ -65,7 +60,7 @@ async def evaluate_rollout(conn: Connection, name: str) -> InstanceSet:
     """Finish the rollout if its verdict allows. Returns the app's instance set afterwards."""
     instance_set = await instance_controller.load_instance_set(conn, name)
     rollouts = await rollout_rows.list_active_rollouts(conn, name)
-    if rollouts and rollouts[-1].steps:  # without steps it has just arrived, and its boxes are not declared yet
+    if rollouts and rollouts[-1].has_started:  # else its boxes or images are not prepared yet
         instance_set = await _apply_verdict(conn, instance_set, rollouts[-1], await database_time(conn))
     return instance_set
 

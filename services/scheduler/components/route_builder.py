@@ -108,7 +108,8 @@ def build_component(
 
 def _stored_token(task: Task) -> dict[str, str]:
     """The token of an instance of an earlier release; other tokens are computed when the table is read."""
-    return {"token": task.spec.instance_token} if task.spec is not None and task.spec.instance_token else {}
+    spec = task.instance_spec
+    return {"token": spec.instance_token} if spec is not None and spec.instance_token else {}
 
 
 def can_wake(tasks: list[Task]) -> bool:

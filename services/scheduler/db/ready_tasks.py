@@ -35,7 +35,7 @@ def _ready_in_order(limit: int | None) -> Select[Any]:
     query = select(tasks).select_from(tasks.outerjoin(claimed, claimed.c.app == tasks.c.app))
     query = query.where(tasks.c.state == "ready", tasks.c.stop_requested.is_(False))
     if limit is not None:
-        query = query.where(or_(tasks.c.kind == "instance", claimed_count < limit))
+        query = query.where(or_(tasks.c.kind != "stage", claimed_count < limit))
     return query.order_by(tasks.c.priority.desc(), claimed_count, tasks.c.created_at, tasks.c.replica)
 
 
@@ -45,12 +45,16 @@ async def list_next_ready(
     classes: Sequence[str],
     *,
     stages: bool,
+    images: bool = False,
     limit: int | None = None,
     max_tasks: int = 1,
 ) -> tuple[list[ClaimCandidate], bool, float]:
-    """The next tasks for a worker; when there are any, whether the worker is draining, and the database's time."""
+    """The next tasks for a worker; when there are any, whether the worker is draining, and the database's time.
+
+    `stages`, `images`: whether it takes such tasks.
+    """
     params = {"worker_name": worker, "classes": list(classes), "max_rows": max_tasks}
-    rows = (await conn.execute(_next_query(limit, stages), params)).all()
+    rows = (await conn.execute(_next_query(limit, stages, images), params)).all()
     if not rows:
         return [], False, 0.0
     *_, draining, database_time = rows[0]
@@ -58,12 +62,13 @@ async def list_next_ready(
 
 
 @cache
-def _next_query(limit: int | None, stages: bool) -> Select[Any]:
+def _next_query(limit: int | None, stages: bool, images: bool) -> Select[Any]:
     draining = select(workers.c.draining).where(workers.c.name == bindparam("worker_name")).scalar_subquery()
     query = _ready_in_order(limit).with_only_columns(tasks.c.id, tasks.c.app, tasks.c.run, draining, DatabaseNow())
     query = query.where(tasks.c.resource_class.in_(bindparam("classes", expanding=True)))
-    if not stages:
-        query = query.where(tasks.c.kind == "instance")
+    for kind, is_taken in (("stage", stages), ("image", images)):
+        if not is_taken:
+            query = query.where(tasks.c.kind != kind)
     return query.limit(bindparam("max_rows"))
 
 

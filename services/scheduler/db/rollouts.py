@@ -38,6 +38,12 @@ async def list_unreported_rollouts(conn: AsyncConnection) -> list[Rollout]:
     return [_to_rollout(row) for row in (await conn.execute(query)).mappings()]
 
 
+async def get_images(conn: AsyncConnection, app: str, deployment: str) -> dict[str, str]:
+    """The exact images of a deployment of the app; none when they were never asked for."""
+    query = select(rollouts.c.images).where(rollouts.c.app == app, rollouts.c.deployment == deployment)
+    return (await conn.execute(query)).scalar() or {}
+
+
 async def update_rollout(conn: AsyncConnection, deployment: str, columns: Mapping[str, Any]) -> None:
     await conn.execute(update(rollouts).where(rollouts.c.deployment == deployment).values(_to_columns(columns)))
 
@@ -52,7 +58,8 @@ async def mark_rollout_reported(conn: AsyncConnection, rollout: Rollout) -> None
 
 def _to_rollout(row: RowMapping) -> Rollout:
     report = DeploymentReport.model_validate({name: row[name] for name in REPORTED})
-    return Rollout(**{**row, "steps": report.steps, "errors": report.errors, "warnings": report.warnings})
+    lists = {"steps": report.steps, "errors": report.errors, "warnings": report.warnings}
+    return Rollout(**{**row, **lists, "images": row["images"] or {}})
 
 
 def _to_columns(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -52,6 +52,7 @@ rollouts = Table(
     Column("errors", Json, nullable=False),
     Column("warnings", Json, nullable=False),
     Column("reported", Boolean, nullable=False, default=False),
+    Column("images", Json),
     Index("scheduler_rollouts_open", "status"),
     Index("scheduler_rollouts_unreported", "reported"),
 )
@@ -153,6 +154,7 @@ workers = Table(
     Column("labels", Json, nullable=False),
     Column("draining", Boolean, nullable=False, default=False),
     Column("seen_at", Double, nullable=False),
+    Column("kinds", Json),
 )
 
 autoscaling = Table(

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from libs.common.protocol.heartbeat import InstanceEndpoint
+from libs.common.protocol.image import ImageSpec
 from services.scheduler.model.reason import Reason
 from services.scheduler.model.task import StoredInstanceSpec, Task, TaskResult
 
@@ -24,14 +25,15 @@ NEW_TASK_COLUMNS = (
     "created_at",
 )
 """Columns that a new stage has a value for."""
-DOCUMENTS = (Reason, StoredInstanceSpec, InstanceEndpoint, TaskResult)
+DOCUMENTS = (Reason, StoredInstanceSpec, ImageSpec, InstanceEndpoint, TaskResult)
 PARSERS: Mapping[str, Callable[[Any], object]] = {
     "reason": Reason.from_json,
-    "spec": lambda document: StoredInstanceSpec.model_validate(document) if document else None,
     "endpoint": InstanceEndpoint.model_validate,
     "result": TaskResult.from_json,
 }
-"""Of the JSON columns that are documents; `spec` of a stage is an empty one."""
+"""Of the JSON columns that are documents."""
+SPECS: Mapping[str, type[StoredInstanceSpec | ImageSpec]] = {"instance": StoredInstanceSpec, "image": ImageSpec}
+"""Of the column `spec`, by kind; that of a stage is an empty document."""
 
 
 def task_from_row(row: RowMapping | Mapping[str, Any]) -> Task:
@@ -40,6 +42,9 @@ def task_from_row(row: RowMapping | Mapping[str, Any]) -> Task:
     for name, parse in PARSERS.items():
         if values.get(name) is not None:
             values[name] = parse(values[name])
+    if values.get("spec") is not None:
+        spec_class = SPECS.get(values["kind"]) if values["spec"] else None
+        values["spec"] = spec_class.model_validate(values["spec"]) if spec_class else None
     return Task(**values)
 
 

@@ -13,6 +13,7 @@ ReasonCode = Literal[
     "error",
     "exited",
     "expired",
+    "image",
     "image_pull",
     "inputs",
     "lost",

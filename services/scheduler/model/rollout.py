@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from libs.common.protocol.deployment import RolloutProblem, RolloutStatus, RolloutStep
@@ -23,3 +23,16 @@ class Rollout:
     errors: Sequence[RolloutProblem] = ()
     warnings: Sequence[RolloutProblem] = ()
     reported: bool = False
+    images: Mapping[str, str] = field(default_factory=dict)
+    """The exact image of each name; once all are known, the catalog has them in place of the names."""
+
+    @property
+    def has_started(self) -> bool:
+        """Whether its images are known and its instances are started."""
+        return any(step.name == "start" for step in self.steps)
+
+
+def rollout_step(
+    name: str, status: str, started: float, *, finished: float | None = None, detail: str = ""
+) -> RolloutStep:
+    return RolloutStep(name=name, status=status, detail=detail, started_at=started, finished_at=finished)

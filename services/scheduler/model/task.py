@@ -1,4 +1,4 @@
-"""Tasks: one container's worth of work, of kind `stage` (it ends) or `instance` (it serves until it is stopped).
+"""Tasks: a worker's units of work. Kinds: `stage` (it ends), `instance` (it serves until it is stopped), `image`.
 
 waiting ──▶ ready ──▶ claimed ──▶ publishing ──▶ succeeded     waiting: for inputs, a model, the end of a back-off
    ▲          ▲          │                                     ready: a worker may claim it
@@ -16,6 +16,7 @@ from pydantic import Field
 from libs.common.locations import Location
 from libs.common.protocol.claim import TaskKind
 from libs.common.protocol.heartbeat import InstanceEndpoint
+from libs.common.protocol.image import ImageSpec
 from libs.common.protocol.instance import InstanceSpec
 from services.scheduler.model.reason import Reason
 
@@ -70,6 +71,8 @@ class TaskResult:
     answer: Mapping[str, Any] | None = None
     """The component's response, of a prediction."""
     reused: ReusedAttempt | None = None
+    image: str | None = None
+    """The exact image, of a task of kind `image`."""
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
@@ -79,30 +82,36 @@ class TaskResult:
             usage=document.get("usage") or {},
             answer=document.get("answer"),
             reused=ReusedAttempt(**reused) if reused else None,
+            image=document.get("image"),
         )
 
     def to_json(self) -> dict[str, Any]:
-        document = {"outputs": self.outputs, "usage": self.usage, "answer": self.answer}
+        document: dict[str, Any] = {"outputs": self.outputs, "usage": self.usage, "answer": self.answer}
+        if self.image is not None:
+            document["image"] = self.image
         return {**document, "reused": vars(self.reused)} if self.reused else document
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One stage of a run, or one instance of a component."""
+    """One stage of a run, one instance of a component, or one image of a deployment."""
 
     id: str
     kind: TaskKind
     app: str
     name: str
-    """Name of the stage or component."""
+    """Name of the stage or component; the end of an image's name."""
     state: TaskState
     created_at: float
-    spec: StoredInstanceSpec | None = None
-    """Of an instance; what a stage does is in the plan of its run. Queries for heartbeats and lists leave it out."""
+    spec: StoredInstanceSpec | ImageSpec | None = None
+    """Of an instance or image; what a stage does is in the plan of its run. Queries for heartbeats leave it out."""
     run: str | None = None
     replica: int = 0
     fingerprint: str = ""
-    """Hash of manifest, commit and secret versions: instances with equal fingerprints are interchangeable."""
+    """Hash of manifest, commit and secret versions: instances with equal fingerprints are interchangeable.
+
+    Of an image: of its name and its credentials.
+    """
     resource_class: str = "cpu"
     priority: int = 0
     reason: Reason | None = None
@@ -135,9 +144,13 @@ class Task:
         return self.state in OPEN_STATES
 
     @property
+    def instance_spec(self) -> StoredInstanceSpec | None:
+        return self.spec if isinstance(self.spec, StoredInstanceSpec) else None
+
+    @property
     def model(self) -> Location | None:
         """The model that an instance needs before it starts."""
-        return self.spec.model if self.spec is not None else None
+        return self.instance_spec.model if self.instance_spec is not None else None
 
     @property
     def ready_task(self) -> ReadyTask:

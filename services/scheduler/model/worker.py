@@ -20,6 +20,13 @@ class Worker:
     labels: dict[str, str]
     draining: bool
     seen_at: float
+    kinds: list[str] | None = None
+    """Kinds of tasks that it takes; None: it is of an earlier release."""
+
+    @property
+    def has_engine(self) -> bool:
+        """Whether it can find out what the tag of an image names."""
+        return "image" in (self.kinds or ())
 
     def is_alive(self, now: float) -> bool:
         """Whether its last heartbeat is recent."""

@@ -40,6 +40,7 @@ class AttemptResult:
     usage: Mapping[str, Any] | None = None
     answer: Mapping[str, Any] | None = None
     progress: tuple[float, float] | None = None
+    image: str | None = None
 
     def cause(self, default: ReasonCode) -> Reason:
         """The reported reason; with the code `default` when it has none."""
@@ -113,7 +114,7 @@ def task_after_expiry(task: Task, now: float) -> ColumnUpdates:
     if task.stop_requested:
         return {
             **UNCLAIMED,
-            "state": "stopped" if task.kind == "instance" else "canceled",
+            "state": "canceled" if task.kind == "stage" else "stopped",
             "stop_requested": False,
             "finished_at": now,
         }

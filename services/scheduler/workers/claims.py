@@ -11,6 +11,7 @@ from itertools import takewhile
 from libs.common import log
 from libs.common.db import Database
 from libs.common.protocol.claim import ClaimRequest, ClaimResponse, Lease
+from libs.common.protocol.image import ImageSpec
 from libs.common.protocol.instance import InstanceSpec
 from libs.common.protocol.stage import StageSpec
 from libs.common.settings import Settings
@@ -37,7 +38,13 @@ async def claim_next(
         async with db.write() as conn:
             limit = settings.app_stages
             candidates, draining, now = await ready_tasks.list_next_ready(
-                conn, request.worker, request.classes, stages=request.free > 0, limit=limit, max_tasks=MAX_CANDIDATES
+                conn,
+                request.worker,
+                request.classes,
+                stages=request.free > 0,
+                images="image" in request.kinds,
+                limit=limit,
+                max_tasks=MAX_CANDIDATES,
             )
             if draining:
                 return ClaimResponse(lease=None, reason=reason("draining", "the worker is draining").to_json())
@@ -73,7 +80,9 @@ async def _claim_first(
 
 async def _build_lease(conn: Connection, task: Task, run: Run | None, now: float, settings: Settings) -> Lease:
     """The lease: what to run, at which commit, and how long it lasts without a heartbeat."""
-    if run is None:
+    if isinstance(task.spec, ImageSpec):
+        spec, commit = task.spec.to_json(), ""
+    elif run is None:
         instance_spec = _build_instance_spec(task, settings.internal_token)
         spec, commit = instance_spec.to_json(), instance_spec.commit
     else:
@@ -92,10 +101,10 @@ async def _build_lease(conn: Connection, task: Task, run: Run | None, now: float
 
 
 def _build_instance_spec(task: Task, internal_token: str) -> InstanceSpec:
-    if task.spec is None:
+    if task.instance_spec is None:
         raise LookupError(f"the task {task.id} has no specification")
     token, log_name = instance_token(internal_token, task), planner.instance_log_name(task)
-    return task.spec.model_copy(update={"instance_token": token, "log": log_name})
+    return task.instance_spec.model_copy(update={"instance_token": token, "log": log_name})
 
 
 async def _build_stage_spec(conn: Connection, task: Task, run: Run, now: float, token: str) -> StageSpec:

@@ -54,7 +54,14 @@ async def _renew_leases(
         now = await database_time(conn)
         reported = {name: getattr(heartbeat, name) for name in ("host", "slots", "free", "labels")}
         draining = await workers.upsert_worker(
-            conn, {"name": worker, "classes": list(heartbeat.classes), "seen_at": now, **reported}
+            conn,
+            {
+                "name": worker,
+                "classes": list(heartbeat.classes),
+                "kinds": list(heartbeat.kinds),
+                "seen_at": now,
+                **reported,
+            },
         )
         claimed = {task.id: task for task in await tasks.list_claimed_by(conn, worker)}
         until = now + lease

@@ -9,6 +9,7 @@ from services.scheduler.db import stage_cache, tasks
 from services.scheduler.model.reason import Reason
 from services.scheduler.model.task import Task
 from services.scheduler.tasks import transitions
+from services.scheduler.tasks.image_transitions import image_after_report
 from services.scheduler.tasks.transition_applier import AppliedTransition, TransitionApplier, lock_task
 
 
@@ -16,7 +17,14 @@ async def handle_report(db: Database, applier: TransitionApplier, task_id: str, 
     """Apply a worker's final report of a task. Raises Conflict when the lease is over: the result is dropped."""
     reason = None if report.reason is None else Reason.from_json(report.reason)
     result = transitions.AttemptResult(
-        report.outcome, reason, report.outputs, report.log_tail, report.usage, report.answer, report.progress
+        report.outcome,
+        reason,
+        report.outputs,
+        report.log_tail,
+        report.usage,
+        report.answer,
+        report.progress,
+        report.image,
     )
     async with db.write() as conn:
         run, stored, now = await lock_task(conn, task_id)
@@ -24,7 +32,8 @@ async def handle_report(db: Database, applier: TransitionApplier, task_id: str, 
         await tasks.end_attempt(conn, task, report.outcome, reason, report.usage, now)
         applied = AppliedTransition()
         if run is None:
-            await tasks.update_task(conn, task.id, transitions.instance_after_report(task, result, now))
+            after_report = image_after_report if task.kind == "image" else transitions.instance_after_report
+            await tasks.update_task(conn, task.id, after_report(task, result, now))
         else:
             applied = await applier.apply_transition(
                 conn, run, task, transitions.stage_after_report(run, task, result, now), now

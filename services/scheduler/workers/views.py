@@ -24,7 +24,7 @@ class HeldTaskJson(TypedDict):
     app: AppName
     kind: TaskKind
     name: str
-    """Of the stage or the component."""
+    """Of the stage or the component; the end of an image's name."""
     run: str | None
 
 

@@ -121,7 +121,7 @@ class LogUploader:
             )
 
     async def _post_once(self, chunk: bytes, end: int | None = None) -> None:
-        path = f"/internal/apps/{self._lease.app}/logs/{self._lease.spec.log}"
+        path = f"/internal/apps/{self._lease.app}/logs/{self._lease.log_name}"
         query = {"offset": self._offset, "end": end}
         try:
             async with self._peers.databox.stream("POST", path, data=chunk, params=query) as response:

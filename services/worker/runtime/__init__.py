@@ -17,11 +17,14 @@ Progress = Callable[[str], None]
 
 
 class RuntimeFailure(MeshError):
-    """The runtime cannot run a container. `code`: `image`, `source`, `error`, or `lost` (the engine's fault)."""
+    """The runtime cannot run a container. `code`: `image`, `source`, `error`, or `lost` (the engine's fault).
 
-    def __init__(self, code: str, detail: str) -> None:
+    `is_passing`: another try may succeed, as when an image registry is away.
+    """
+
+    def __init__(self, code: str, detail: str, *, is_passing: bool = False) -> None:
         super().__init__(detail, code=code)
-        self.code = code
+        self.code, self.is_passing = code, is_passing
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,12 @@ class Runtime(Protocol):
         """Pull the image (Docker) or build the virtual environment (process). Raises RuntimeFailure.
 
         Returns the exact image id to start; the process runtime has no images and returns the name.
+        """
+
+    async def resolve_image(self, image: str, progress: Progress, login: Mapping[str, str] | None) -> str:
+        """The exact image that a name means now: `name@sha256:…`, or its id where no registry has it.
+
+        Pulls it if it is missing. Raises RuntimeFailure("image").
         """
 
     async def start(self, spec: ContainerSpec) -> None:

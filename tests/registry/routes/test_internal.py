@@ -109,3 +109,21 @@ async def test_a_commit_that_is_gone_everywhere_is_404(registry: Registry, worki
     shutil.rmtree(registry.settings.data / "registry/git/leafscan.git")
     shutil.rmtree(working_copy.folder)
     assert (await registry.call("GET", f"/internal/apps/leafscan/source/{live['commit']}")).status == 404
+
+
+async def test_a_rollback_names_the_deployment_that_is_wanted_again(
+    each_registry: Registry, working_copy: WorkingCopy
+) -> None:
+    await each_registry.apply(working_copy)
+    first = await each_registry.make_live()
+    again = await each_registry.call("POST", "/api/v1/apps/leafscan/sync")
+    assert again.status == 202
+    await each_registry.make_live()
+    for body in ({"deployment": first["id"]}, {"commit": first["commit"]}):
+        await each_registry.call("POST", "/api/v1/apps/leafscan/rollback", body)
+        await each_registry.wait_for_status("starting")
+        (starting,) = (await each_registry.get("/internal/deployments?status=starting"))["items"]
+        wanted = first["id"] if "deployment" in body else again.body["id"]
+        assert (starting["commit"], starting["rollback_to"]) == (first["commit"], wanted)
+        again = await each_registry.call("POST", "/api/v1/apps/leafscan/sync")
+        await each_registry.make_live()

@@ -137,6 +137,14 @@ class NetworkDetails(TypedDict):
     IPAM: Ipam
 
 
+class ImageDetails(TypedDict):
+    """The response of `GET /images/{name}/json`."""
+
+    Id: str
+    RepoDigests: Sequence[str] | None
+    """`repository@sha256:…` for each image registry that it was pulled from or pushed to."""
+
+
 class PullProgress(TypedDict, total=False):
     current: int
     total: int

@@ -13,12 +13,17 @@ from aiodocker import Docker, DockerError
 from libs.common.errors import MeshError, NotFound, Unavailable
 from services.worker.runtime import Progress, RuntimeFailure
 from services.worker.runtime.docker.client import call_engine, translate_error
-from services.worker.runtime.docker.engine_api import PullEvent
+from services.worker.runtime.docker.engine_api import ImageDetails, PullEvent
+from services.worker.runtime.docker.exact_image import FINAL, IMAGE_ID, exact_image
 
 CACHE_S = 5.0
 """How long an image id is cached."""
 STALL_TIMEOUT_S = 120.0
 """How long a pull may stall; its total time is not limited."""
+NO_REGISTRY = (
+    "the Docker Engine of this worker does not have the image {}, which no image registry had at the deployment; "
+    "push it to one and deploy again, or load it here (docker load)"
+)
 
 
 class Images:
@@ -27,37 +32,45 @@ class Images:
         self._stall_timeout = stall_timeout
         self._cache: dict[str, tuple[float, str]] = {}
 
-    async def get_image_id(self, name: str) -> str:
-        """Return the id of the local image `name`. Raises NotFound."""
-        image = await call_engine(self._docker.images.inspect(name))
-        return str(image["Id"])
-
     async def ensure_image(self, name: str, progress: Progress, login: Mapping[str, str] | None = None) -> str:
         """Return the image's id; pull the image if it is missing. Raises RuntimeFailure("image")."""
+        cached = self._cache.get(name)
+        if cached is not None and time.monotonic() - cached[0] < CACHE_S:
+            return cached[1]
+        image = await self._get_image(name, progress, login)
+        self._cache[name] = time.monotonic(), image["Id"]
+        return image["Id"]
+
+    async def resolve_image(self, name: str, progress: Progress, login: Mapping[str, str] | None = None) -> str:
+        """Return the exact image that `name` means now; pull it if it is missing. Raises RuntimeFailure("image")."""
+        return exact_image(name, await self._get_image(name, progress, login))
+
+    async def _get_image(self, name: str, progress: Progress, login: Mapping[str, str] | None) -> ImageDetails:
         try:
-            cached = self._cache.get(name)
-            if cached is not None and time.monotonic() - cached[0] < CACHE_S:
-                return cached[1]
             try:
-                image_id = await self.get_image_id(name)
+                return await self._inspect(name)
             except NotFound:
                 await self._pull_image(name, progress, login)
-                image_id = await self.get_image_id(name)
-            self._cache[name] = time.monotonic(), image_id
-            return image_id
+                return await self._inspect(name)
         except MeshError as error:
             if error.retryable or isinstance(error, RuntimeFailure):
                 raise
             raise RuntimeFailure("image", f"cannot get the image {name}: {error.detail}") from error
 
+    async def _inspect(self, name: str) -> ImageDetails:
+        """Raises NotFound if the engine does not have it."""
+        return cast(ImageDetails, await call_engine(self._docker.images.inspect(name)))
+
     async def _pull_image(self, name: str, progress: Progress, login: Mapping[str, str] | None) -> None:
+        if IMAGE_ID.fullmatch(name):
+            raise RuntimeFailure("image", NO_REGISTRY.format(name))
         progress(f"pulling {name}")
         pull = self._docker.images.pull(name, auth=dict(login) if login else None, stream=True)
         events = cast(AsyncIterator[PullEvent], aiter(pull))
         layers: dict[str, PullEvent] = {}
         while (event := await self._next_event(name, events)) is not None:
             if event.get("error"):
-                raise RuntimeFailure("image", f"cannot pull the image {name}: {event['error']}")
+                raise pull_failure(name, event["error"])
             if event.get("id"):
                 layers[event["id"]] = event
                 progress(f"pulling {name}: {pull_summary(layers)}")
@@ -71,9 +84,14 @@ class Images:
         except DockerError as error:
             if isinstance(translated := translate_error(error), Unavailable):
                 raise translated from error
-            raise RuntimeFailure("image", f"cannot pull the image {name}: {error.message}") from error
+            raise pull_failure(name, error.message) from error
         except aiohttp.ClientError as error:
             raise Unavailable(f"the pull of {name} was interrupted: {error}") from error
+
+
+def pull_failure(name: str, message: str) -> RuntimeFailure:
+    """The failure of a pull, in the words of the engine."""
+    return RuntimeFailure("image", f"cannot pull the image {name}: {message}", is_passing=not FINAL.search(message))
 
 
 def pull_summary(layers: Mapping[str, PullEvent]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -93,6 +93,9 @@ class DockerRuntime:
         image = await self._images.ensure_image(spec.image, progress, spec.registry_login)
         progress(f"{spec.image} is {image}")
         return image
+
+    async def resolve_image(self, image: str, progress: Progress, login: Mapping[str, str] | None) -> str:
+        return await self._images.resolve_image(image, progress, login)
 
     async def start(self, spec: ContainerSpec) -> None:
         try:

@@ -11,7 +11,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -90,6 +90,9 @@ class ProcessRuntime:
             raise RuntimeFailure("error", "egress: none needs Docker: the process runtime isolates nothing")
         await self._environments.build(spec.source, progress)
         return spec.image or ""
+
+    async def resolve_image(self, image: str, progress: Progress, login: Mapping[str, str] | None) -> str:
+        raise RuntimeFailure("image", "the process runtime has no images")
 
     async def start(self, spec: ContainerSpec) -> None:
         if self._find_state(spec.name):
