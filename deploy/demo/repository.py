@@ -70,6 +70,7 @@ def announcement(repository: Repository, secret: str) -> tuple[bytes, dict[str, 
         }
     ).encode()
     headers = {
+        "Authorization": "",  # of the forge, instead of the owner's token: the signature must be enough
         "Content-Type": "application/json",
         "X-GitHub-Event": "push",
         "X-GitHub-Delivery": str(uuid.uuid4()),

@@ -19,6 +19,8 @@ from deploy.demo.api import Answer, Api
 from deploy.demo.mesh import Mesh
 from deploy.demo.repository import announcement
 from tests.e2e.application import ALICE, FILES, PASSWORD, Application
+from tests.registry.forges.push_documents import SIDE
+from tests.registry.forges.sent_deliveries import SAMPLES, SIGNING_TOKEN
 
 ANY = tuple(range(200, 600))
 RAISING = 'def shout(text: str, times: int = 1) -> dict:\n    raise ValueError("too " + text)\n'
@@ -196,10 +198,15 @@ def signed(app: Application, secret: str, kind: str) -> tuple[bytes, dict[str, s
     body, headers = announcement(app.repository, secret)
     if kind == "gitea":
         digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-        headers = {"X-Gitea-Event": "push", "X-Gitea-Delivery": "d", "X-Gitea-Signature": digest}
+        return body, {
+            "Authorization": "",
+            "X-Gitea-Event": "push",
+            "X-Gitea-Delivery": "d",
+            "X-Gitea-Signature": digest,
+        }
     if kind == "bearer":
         return body, {"Authorization": f"Bearer {secret}"}
-    return body, {"Authorization": "", **headers}
+    return body, headers
 
 
 @pytest.mark.parametrize("kind", ["github", "gitea", "bearer"])
@@ -208,6 +215,20 @@ def test_a_webhook_with_a_bad_signature_is_401(app: Application, kind: str) -> N
     body, headers = signed(app, "guessed", kind)
     assert app.api.send("POST", f"/hooks/{app.name}", body, headers=headers, expect=ANY).status == 401
     assert deployments(app) == before
+
+
+def test_a_webhook_of_each_forge_passes_the_gateway(app: Application) -> None:
+    answers = {}
+    for title, sample in SAMPLES.items():
+        if sample.secret != SIGNING_TOKEN:
+            sent = sample.send(SIDE, form=sample.has_forms, secret=app.hook, delivery=title.replace(" ", "-")[:30])
+            headers = {"Authorization": "", **sent.headers}
+            answers[title] = app.api.send("POST", f"/hooks/{app.name}", sent.body, headers=headers, expect=ANY).status
+    assert set(answers.values()) == {204}, answers
+    ping = {"Authorization": "", "X-Event-Key": "diagnostics:ping"}
+    assert app.api.send("POST", f"/hooks/{app.name}", {"test": True}, headers=ping).json() == {"status": "pong"}
+    listed = app.api.get(f"{app.path}/deliveries")["items"]
+    assert {item["forge"] for item in listed} >= {sample.name for sample in SAMPLES.values()}
 
 
 def test_a_webhook_over_10_mb_is_413(app: Application) -> None:
