@@ -1,4 +1,4 @@
-"""The migration 0013 adds columns, and on its way back takes away tasks that the release before does not know."""
+"""The migration 0014 adds columns, and on its way back takes away tasks that the release before does not know."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_way_back_leaves_no_task_that_the_release_before_does_not_know(datab
     upgrade(database_url)
     assert set(on_database(database_url, read_columns).values()) == {True}
     on_database(database_url, insert_tasks)
-    command.downgrade(config(database_url), "0012")
+    command.downgrade(config(database_url), "0013")
     assert on_database(database_url, read_tasks) == (["i_1", "t_1"], ["i_1", "t_1"])
     assert set(on_database(database_url, read_columns).values()) == {False}
     downgrade(database_url)
@@ -52,7 +52,7 @@ def test_the_way_back_leaves_no_task_that_the_release_before_does_not_know(datab
 
 def test_a_migration_that_was_interrupted_goes_on(sqlite_url: str) -> None:
     """SQLite commits each statement by itself."""
-    command.upgrade(config(sqlite_url), "0012")
+    command.upgrade(config(sqlite_url), "0013")
     on_database(sqlite_url, lambda connection: connection.execute(text("ALTER TABLE scheduler_workers ADD kinds JSON")))
     upgrade(sqlite_url)
     assert set(on_database(sqlite_url, read_columns).values()) == {True}

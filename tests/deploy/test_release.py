@@ -27,3 +27,13 @@ def test_the_lock_satisfies_every_dependency() -> None:
 def _project() -> dict[str, Any]:
     project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     return project
+
+
+def test_the_migrations_are_one_chain_that_ends_at_this_releases_schema() -> None:
+    """Here, so that `make check` sees two that were written side by side."""
+    from alembic.script import ScriptDirectory
+
+    from deploy.migrations import config
+    from libs.common.db import SCHEMA
+
+    assert ScriptDirectory.from_config(config("sqlite://")).get_heads() == [SCHEMA]

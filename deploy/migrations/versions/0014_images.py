@@ -7,8 +7,8 @@ from alembic import op
 
 from libs.common.db import Json
 
-revision = "0013"
-down_revision = "0012"
+revision = "0014"
+down_revision = "0013"
 
 ROLLBACK = "the deployment that a rollback wants, with its exact images"
 
