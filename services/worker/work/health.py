@@ -20,8 +20,9 @@ SLOW_PROBE_S = 0.25
 FAST_PROBES = 80
 HEALTH_INTERVAL_S = 2.0
 """Interval of health checks,"""
-STEADY_HEALTH_INTERVAL_S = 5.0
-"""and of an instance that has been healthy for this long:"""
+STEADY_HEALTH_INTERVAL_S = 10.0
+"""and of an instance that has been healthy for STEADY_AFTER_S: after a failed check it is the shorter one again, and the
+gateway ejects an instance that fails calls at once."""
 STEADY_AFTER_S = 30.0
 UNHEALTHY_AFTER = 3
 """Consecutive failed health checks that make it unhealthy."""
