@@ -31,8 +31,8 @@ from services.scheduler.routes import (
     worker_protocol,
     workers_and_queues,
 )
+from services.scheduler.runs.batch_writer import RunBatchWriter
 from services.scheduler.runs.submission_handler import SubmissionHandler
-from services.scheduler.runs.writer import RunWriter
 from services.scheduler.tasks.ready_publisher import ReadyPublisher
 from services.scheduler.tasks.transition_applier import TransitionApplier
 
@@ -79,7 +79,7 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
         triggers = LoopTriggers(timer_interval=min(TIMER_INTERVAL_S, settings.lease / 4))
         publisher = ReadyPublisher(bus, triggers.ready_relay.wake)
         disk = Disk(settings.data, settings.disk_reserve) if db.dialect == "sqlite" else None
-        run_writer = RunWriter(db, settings.waiting_runs, publisher, disk)
+        run_writer = RunBatchWriter(db, settings.waiting_runs, publisher, disk)
         notifier = LongPollNotifier()
         applier = TransitionApplier(publisher, notifier, triggers, settings.app_stages, settings.run_log)
         catalogs = LiveCatalogCache(db)

@@ -17,8 +17,8 @@ from services.scheduler.components import autoscaler, load_reports, reconciler, 
 from services.scheduler.components.reconciler import Reconciler
 from services.scheduler.db import apps, due_conditions, rollouts, tasks
 from services.scheduler.dependencies import Dependencies
+from services.scheduler.expiry_grace_period import ExpiryGracePeriod
 from services.scheduler.leader_election import LEADER_RENEW_S, LeaderElection
-from services.scheduler.observation_window import ObservationWindow
 from services.scheduler.runs import cancel_retry, deletion, run_chain_controller
 from services.scheduler.runs.change_poller import POLL_S, RunChangePoller
 from services.scheduler.runs.schedule_starter import ScheduleStarter
@@ -51,8 +51,8 @@ class ControlLoops:
         self._election = LeaderElection(deps.db)
         self._triggers = deps.triggers
         self._last_full_reconcile = 0.0
-        self._workers_observed = ObservationWindow(deps.settings.lease)
-        self._gateways_observed = ObservationWindow(2 * load_reports.LOAD_FRESH_S)
+        self._workers_observed = ExpiryGracePeriod(deps.settings.lease)
+        self._gateways_observed = ExpiryGracePeriod(2 * load_reports.LOAD_FRESH_S)
         self._autoscale_after = 0.0
         self._app_reconciler = Reconciler(deps.db, deps.services, deps.catalogs, deps.notifier, deps.triggers)
         self._schedule_starter = ScheduleStarter(

@@ -17,7 +17,7 @@ from libs.common.protocol.deployment import (
     StartingDeployments,
 )
 from services.scheduler.components import app_removal, rollout_reporter
-from services.scheduler.db import apps, counters, rollouts
+from services.scheduler.db import apps, rollouts, version_counters
 from services.scheduler.live_catalog_cache import LiveCatalogCache
 from services.scheduler.model.rollout import Rollout
 from services.scheduler.tasks.transition_applier import TransitionApplier
@@ -91,7 +91,7 @@ async def sync_access(
     db: Database, registry: ServiceClient, catalogs: LiveCatalogCache, applier: TransitionApplier
 ) -> set[str]:
     async with db.read() as conn:
-        since = await counters.get_counter(conn, ACCESS)
+        since = await version_counters.get_counter(conn, ACCESS)
     feed = AccessFeed.model_validate(await registry.get("/internal/access", since=since))
     changed: set[str] = set()
 
@@ -107,5 +107,5 @@ async def sync_access(
     await for_each(feed.apps, sync_app_access)
     if feed.version != since:
         async with db.write() as conn:
-            await counters.set_counter(conn, ACCESS, feed.version)
+            await version_counters.set_counter(conn, ACCESS, feed.version)
     return changed

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
 from libs.common.protocol.route_table import AppRoutes
-from services.scheduler.db.counters import get_counter, increment_counter
 from services.scheduler.db.tables import counters, routes
+from services.scheduler.db.version_counters import get_counter, increment_counter
 
 
 async def lock_route_table(conn: AsyncConnection) -> None:

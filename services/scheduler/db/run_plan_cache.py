@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scheduler.db.connection_caches import get_cache
+from services.scheduler.db.database_caches import get_cache
 from services.scheduler.model.run_plan import RunPlan
 
 MAX_STAGES = 20_000

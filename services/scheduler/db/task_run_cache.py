@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scheduler.db.connection_caches import get_cache
+from services.scheduler.db.database_caches import get_cache
 
 MAX_TASKS = 10_000
 AppAndRun = tuple[str, str | None]

@@ -11,7 +11,7 @@ from libs.common.protocol.load_report import LoadReport
 from libs.common.protocol.route_table import RouteTableChange
 from services.scheduler import credential_encryption, long_poll_notifier
 from services.scheduler.components import load_reports
-from services.scheduler.db import counters, route_table
+from services.scheduler.db import route_table, version_counters
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.routes.dependencies import DependenciesDep
 
@@ -26,7 +26,7 @@ async def get_route_table(deps: DependenciesDep, since: int = -1, wait: float = 
     with deps.notifier.subscribe(long_poll_notifier.ROUTE_TABLE) as subscription:
         while True:
             async with deps.db.read() as conn:
-                full = since < 0 or since > await counters.get_counter(conn, "table")
+                full = since < 0 or since > await version_counters.get_counter(conn, "table")
                 version, documents = await route_table.list_routes_since(conn, 0 if full else since)
             if full or version > since:
                 change = RouteTableChange(version=version, full=full)

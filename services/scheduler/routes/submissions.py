@@ -76,7 +76,7 @@ ROUTES = (
 )
 
 
-class CallbackRequest(BaseModel):
+class CallbackBody(BaseModel):
     """An address that is posted to when the run changes."""
 
     model_config = ConfigDict(extra="forbid")
@@ -96,7 +96,7 @@ class RunRequest(BaseModel):
     """Folders to publish to, by variable."""
     priority: Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)] = 0
     labels: Annotated[dict[str, str], Field(max_length=MAX_LABELS)] = {}
-    callback: CallbackRequest | None = None
+    callback: CallbackBody | None = None
     cache: Literal["off", "read", "refresh"] = "read"
 
 

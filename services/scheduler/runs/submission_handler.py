@@ -28,9 +28,9 @@ from services.scheduler.plans import submission, submitted_values
 from services.scheduler.plans.planner import new_run_id
 from services.scheduler.public_http_client import PublicHttpClient
 from services.scheduler.runs import async_prediction
-from services.scheduler.runs.admission import SubmitRequest
+from services.scheduler.runs.batch_writer import RunBatchWriter
 from services.scheduler.runs.new_runs import SubmittedRun, log_submission
-from services.scheduler.runs.writer import RunWriter
+from services.scheduler.runs.submission_admission import SubmitRequest
 
 MAX_DEPTH = 128
 """Nesting limit of a body: orjson writes at most 254 levels, and stored documents wrap the body in some."""
@@ -147,7 +147,7 @@ class SubmissionHandler:
     services: ServiceClients
     catalogs: LiveCatalogCache
     public_http: PublicHttpClient
-    run_writer: RunWriter
+    run_writer: RunBatchWriter
     triggers: LoopTriggers
     settings: Settings
 

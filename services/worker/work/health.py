@@ -21,8 +21,8 @@ FAST_PROBES = 80
 HEALTH_INTERVAL_S = 2.0
 """Interval of health checks,"""
 STEADY_HEALTH_INTERVAL_S = 10.0
-"""and of an instance that has been healthy for STEADY_AFTER_S: after a failed check it is the shorter one again, and the
-gateway ejects an instance that fails calls at once."""
+"""and of an instance that has been healthy for STEADY_AFTER_S. A failed check brings the shorter one back, and
+the gateway ejects an instance whose calls fail at once."""
 STEADY_AFTER_S = 30.0
 UNHEALTHY_AFTER = 3
 """Consecutive failed health checks that make it unhealthy."""

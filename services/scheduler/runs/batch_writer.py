@@ -10,9 +10,9 @@ from functools import partial
 from libs.common.db import Database
 from libs.common.disk import Disk
 from services.scheduler.model.task import ReadyTask
-from services.scheduler.runs.admission import Outcome, SubmitRequest, count_remaining, resolve_batch
 from services.scheduler.runs.new_runs import SubmittedRun, insert_runs, start_run
-from services.scheduler.runs.queued_run_quota import QueuedRunQuota
+from services.scheduler.runs.queued_run_quota_cache import QueuedRunQuotaCache
+from services.scheduler.runs.submission_admission import Outcome, SubmitRequest, count_remaining, resolve_batch
 from services.scheduler.tasks.ready_publisher import ReadyPublisher
 
 MAX_BATCH = 64
@@ -22,12 +22,12 @@ MAX_CONCURRENT_WRITES = 2
 QueuedRequest = tuple[SubmitRequest, asyncio.Future[SubmittedRun]]
 
 
-class RunWriter:
+class RunBatchWriter:
     """Writes runs in batches. `limit`: waiting runs per app."""
 
     def __init__(self, db: Database, limit: int, publisher: ReadyPublisher, disk: Disk | None = None) -> None:
         self._db, self._limit, self._publisher, self._disk = db, limit, publisher, disk
-        self._quota = QueuedRunQuota()
+        self._quota = QueuedRunQuotaCache()
         self._queue: deque[QueuedRequest] = deque()
         self._batcher: asyncio.Task[None] | None = None
         self._writes: set[asyncio.Task[None]] = set()

@@ -14,9 +14,9 @@ from libs.common.db import Database
 from libs.common.errors import Invalid, TooManyRequests, Unavailable
 from services.scheduler.db import idempotency, metadata, runs
 from services.scheduler.model.run import Run
-from services.scheduler.runs.admission import SubmitRequest
+from services.scheduler.runs.batch_writer import RunBatchWriter
 from services.scheduler.runs.new_runs import SubmittedRun
-from services.scheduler.runs.writer import RunWriter
+from services.scheduler.runs.submission_admission import SubmitRequest
 from services.scheduler.tasks.ready_publisher import ReadyPublisher
 from tests.scheduler.plans.test_planner import make_run
 
@@ -28,8 +28,8 @@ def submit_request(number: int, key: str | None = None, body: str = "b", app: st
     return SubmitRequest(run, "train", key, body)
 
 
-def new_writer(database: Database, limit: int) -> RunWriter:
-    return RunWriter(database, limit, ReadyPublisher(MemoryBus(), lambda: None))
+def new_writer(database: Database, limit: int) -> RunBatchWriter:
+    return RunBatchWriter(database, limit, ReadyPublisher(MemoryBus(), lambda: None))
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ async def list_run_ids(database: Database, app: str = "leaf") -> set[str]:
 
 async def test_many_at_once_are_all_there_before_they_are_answered(database: Database) -> None:
     dispatches = []
-    writer = RunWriter(database, 1000, ReadyPublisher(MemoryBus(), lambda: dispatches.append(1)))
+    writer = RunBatchWriter(database, 1000, ReadyPublisher(MemoryBus(), lambda: dispatches.append(1)))
 
     async def submit_one(number: int) -> None:
         submitted = await writer.submit(submit_request(number))

@@ -18,7 +18,7 @@ class QuotaSample:
     """Monotonic time of the count."""
 
 
-class QueuedRunQuota:
+class QueuedRunQuotaCache:
     def __init__(self) -> None:
         self._samples: dict[str, QuotaSample] = {}
 

@@ -1,11 +1,11 @@
-"""Observation window: silence of a worker or gateway counts only after a full window of uninterrupted listening."""
+"""Grace period of expiry: after a start or an outage, silence of workers and gateways counts only after a lease."""
 
 from __future__ import annotations
 
 import math
 
 
-class ObservationWindow:
+class ExpiryGracePeriod:
     """Whether this scheduler was up, and the database reachable, for a whole lease.
 
     After a start, a pause of the process or an outage of the database, leases must not expire yet.
@@ -16,7 +16,7 @@ class ObservationWindow:
         self._observed_since = self._last_observed = -math.inf
 
     def observe(self, now: float) -> bool:
-        """Note that the database answered at `now` (monotonic seconds). True once the window is full."""
+        """Note that the database answered at `now` (monotonic seconds). True once the grace period is over."""
         if now - self._last_observed > self._lease / 2:
             self._observed_since = now
         self._last_observed = now

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.scheduler.observation_window import ObservationWindow
+from services.scheduler.expiry_grace_period import ExpiryGracePeriod
 
 LEASE_S = 10.0
 
@@ -20,5 +20,5 @@ LEASE_S = 10.0
     ],
 )
 def test_only_a_scheduler_that_was_there_for_a_whole_lease_may_judge(beats: list[float], steady: bool) -> None:
-    window = ObservationWindow(LEASE_S)
+    window = ExpiryGracePeriod(LEASE_S)
     assert [window.observe(now) for now in beats][-1] is steady
