@@ -14,6 +14,7 @@ from benchmarks import (
     change,
     cold,
     gateway,
+    git_push,
     http,
     idle,
     latency,
@@ -34,6 +35,7 @@ from deploy.demo.show import Failed
 ALL: dict[str, Callable[[], Iterator[Finding]]] = {
     "idle": idle.figures,
     "push": push.figures,
+    "git_push": git_push.figures,
     "cold": cold.figures,
     "gateway": gateway.figures,
     "change": change.figures,
