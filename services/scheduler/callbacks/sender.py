@@ -15,7 +15,7 @@ from libs.common.db import Database, database_time
 from libs.common.periodic_task import for_each
 from libs.common.settings import Settings
 from services.scheduler import credential_encryption
-from services.scheduler.callbacks import cloud_events, deliveries, signing
+from services.scheduler.callbacks import cloud_events, delivery_transitions, signing
 from services.scheduler.db import Connection, callbacks
 from services.scheduler.db import runs as run_rows
 from services.scheduler.loop_triggers import LoopTriggers
@@ -63,7 +63,7 @@ async def _enqueue_events(db: Database, settings: Settings, run_id: str) -> None
         run = await run_rows.get(conn, callback.app, run_id) if callback else None
         if callback is None or run is None:
             return
-        new_events = deliveries.due_events(callback, run)
+        new_events = delivery_transitions.due_events(callback, run)
         if new_events:
             await _add_deliveries(conn, run, new_events.values(), settings.public_url, now)
         encrypted = credential_encryption.encrypt_headers(settings.internal_token, run_id, callback.spec)
@@ -98,7 +98,7 @@ async def _deliver_once(
     seconds = time.monotonic() - started
     async with db.write() as conn:
         now = await database_time(conn)
-        columns = deliveries.delivery_after_attempt(delivery, status, error, seconds, now)
+        columns = delivery_transitions.delivery_after_attempt(delivery, status, error, seconds, now)
         await callbacks.update_delivery(conn, delivery.id, columns)
     if columns["next_at"] is not None:
         asyncio.get_running_loop().call_later(columns["next_at"] - now, triggers.callbacks.wake)

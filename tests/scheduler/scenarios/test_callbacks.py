@@ -146,7 +146,7 @@ async def _list_delivered(mesh: Mesh, run: str, number: int) -> Any:
 
 @pytest.mark.settings(callback_networks="127.0.0.0/8")
 async def test_a_run_tells_its_callback_signed_until_it_is_heard(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.scheduler.callbacks.deliveries.RETRY_DELAYS_S", (0.01,) * 7)
+    monkeypatch.setattr("services.scheduler.callbacks.delivery_transitions.RETRY_DELAYS_S", (0.01,) * 7)
     await go_live(mesh)
     async with run_receiver() as receiver:
         receiver.statuses = [500, 302]

@@ -1,4 +1,4 @@
-"""Deliveries of a run's callback: the events that are due, the retry schedule, and the state after an attempt. Pure."""
+"""State transitions of a delivery: the events that are due, and its columns and retry delay after an attempt. Pure."""
 
 from __future__ import annotations
 

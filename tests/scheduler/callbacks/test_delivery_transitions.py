@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.scheduler.callbacks import deliveries
+from services.scheduler.callbacks import delivery_transitions
 from services.scheduler.model.callback import Delivery
 
 
@@ -11,17 +11,20 @@ def test_pauses_grow_to_more_than_a_day_and_then_it_has_failed() -> None:
     now, seen = 0.0, []
     while delivery.state == "pending":
         delivery = Delivery(
-            **{**delivery.__dict__, **deliveries.delivery_after_attempt(delivery, 500, "it answered 500", 0.1, now)}
+            **{
+                **delivery.__dict__,
+                **delivery_transitions.delivery_after_attempt(delivery, 500, "it answered 500", 0.1, now),
+            }
         )
         seen.append(delivery.next_at)
         now = delivery.next_at or now
     assert (delivery.state, delivery.next_at, len(delivery.attempts)) == (
         "failed",
         None,
-        len(deliveries.RETRY_DELAYS_S) + 1,
+        len(delivery_transitions.RETRY_DELAYS_S) + 1,
     )
     assert now > 86400
-    gone = deliveries.delivery_after_attempt(
+    gone = delivery_transitions.delivery_after_attempt(
         Delivery(id="m", run="r", event="failed", body="", created_at=0.0), 410, "gone", 0.1, 5.0
     )
     assert gone["state"] == "failed"
