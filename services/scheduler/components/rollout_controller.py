@@ -20,7 +20,7 @@ from services.scheduler.db import Connection, apps, autoscaling
 from services.scheduler.db import rollouts as rollout_rows
 from services.scheduler.model.rollout import Rollout, rollout_step
 from services.scheduler.model.task import Task
-from services.scheduler.runs import schedule_starter
+from services.scheduler.runs import schedules
 
 
 async def begin_rollout(db: Database, databox: ServiceClient, name: str) -> Rollout | None:
@@ -110,7 +110,7 @@ async def _make_live(conn: Connection, instance_set: InstanceSet, rollout: Rollo
     await apps.put(conn, app.name, live)
     scaling = replica_calculator.scaling_for_revision(catalog, instance_set.scales)
     await autoscaling.replace_app_scales(conn, app.name, scaling)
-    await schedule_starter.save_schedules(conn, app.name, catalog, now)
+    await schedules.save_schedules(conn, app.name, catalog, now)
     live_app = replace(app, deployment=rollout.deployment, commit=rollout.commit, catalog=rollout.catalog)
     return InstanceSet(live_app, {name: scale for name, (_, scale) in scaling.items()}, instance_set.tasks)
 

@@ -6,8 +6,8 @@ from libs.common.http.documented_router import DocumentedRouter
 from libs.common.http.response_shapes import Page
 from services.scheduler.db import schedules as schedule_rows
 from services.scheduler.routes.dependencies import CallerDep, DependenciesDep
-from services.scheduler.runs import schedule_starter
-from services.scheduler.runs.schedule_starter import ScheduleJson, schedule_to_json
+from services.scheduler.runs import schedules
+from services.scheduler.runs.schedule_views import ScheduleJson, schedule_to_json
 
 router = DocumentedRouter(prefix="/api/v1/apps/{ns}/schedules", tags=["schedules"])
 
@@ -24,10 +24,10 @@ async def list_schedules(deps: DependenciesDep, caller: CallerDep, ns: str) -> P
 async def pause_schedule(deps: DependenciesDep, caller: CallerDep, ns: str, pipeline: str) -> ScheduleJson:
     """No start until it is resumed."""
     caller.require_scope("write", ns)
-    return schedule_to_json(await schedule_starter.set_paused(deps.db, ns, pipeline, paused=True))
+    return schedule_to_json(await schedules.set_paused(deps.db, ns, pipeline, paused=True))
 
 
 @router.post("/{pipeline}/resume")
 async def resume_schedule(deps: DependenciesDep, caller: CallerDep, ns: str, pipeline: str) -> ScheduleJson:
     caller.require_scope("write", ns)
-    return schedule_to_json(await schedule_starter.set_paused(deps.db, ns, pipeline, paused=False))
+    return schedule_to_json(await schedules.set_paused(deps.db, ns, pipeline, paused=False))

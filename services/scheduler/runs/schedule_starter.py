@@ -1,31 +1,22 @@
-"""Schedules: start pipelines at cron times. Missed starts are coalesced into one."""
+"""The schedule starter: starts the runs of due schedules. Missed starts are coalesced into one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
-
-from pydantic import Field
-from typing_extensions import TypedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from libs.common.db import Database, database_time
 from libs.common.errors import Invalid, MeshError, NotFound
-from libs.common.frozen import copy_with
 from libs.common.http.client import ServiceClient
-from libs.common.http.response_shapes import JsonObject, Time, response_shape
 from libs.common.identity import OWNER_USER
-from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.experimentpipeline import ExperimentPipeline
 from libs.common.periodic_task import for_each
-from libs.common.times import iso_time
-from services.scheduler.db import Connection
 from services.scheduler.db import runs as run_rows
 from services.scheduler.db import schedules as schedule_rows
 from services.scheduler.live_catalog_cache import LiveCatalogCache
 from services.scheduler.loop_triggers import LoopTriggers
 from services.scheduler.model.run import Run
-from services.scheduler.model.schedule import Schedule, ScheduleSpec
+from services.scheduler.model.schedule import Schedule
 from services.scheduler.plans.planner import new_run_id
 from services.scheduler.plans.submission import Submission, api_without_manifest, parse_submission
 from services.scheduler.plans.submitted_values import Submitter
@@ -36,56 +27,6 @@ MAX_PROBLEM = 1000
 ERROR_RETRY_S = 3600.0
 SCHEDULE_LABEL = "mlmesh.schedule"
 """Label of a scheduled run; its value is the pipeline."""
-
-
-@response_shape
-class ScheduleJson(TypedDict):
-    """When a pipeline starts by itself."""
-
-    pipeline: Annotated[str, Field(examples=["train"])]
-    cron: Annotated[str, Field(examples=["0 6 * * 1-5"])]
-    timezone: Annotated[str, Field(examples=["Europe/Berlin"])]
-    inputs: JsonObject
-    concurrencyPolicy: Literal["Allow", "Forbid", "Replace"]
-    """What happens when the run before has not ended."""
-    paused: bool
-    next_at: Time | None
-    last_at: Time | None
-    last_run: str | None
-    problem: str | None
-    """Why the last start failed."""
-
-
-def schedule_to_json(schedule: Schedule) -> ScheduleJson:
-    spec = schedule.spec
-    return {
-        "pipeline": schedule.pipeline,
-        "cron": spec.cron,
-        "timezone": spec.timezone,
-        "inputs": dict(spec.inputs),
-        "concurrencyPolicy": spec.concurrency_policy,
-        "paused": schedule.paused,
-        "next_at": None if schedule.paused else iso_time(schedule.next_at),
-        "last_at": iso_time(schedule.last_at),
-        "last_run": schedule.last_run,
-        "problem": schedule.problem,
-    }
-
-
-async def save_schedules(conn: Connection, app: str, catalog: Catalog, now: float) -> None:
-    """Store the schedules of a revision that goes live. Unchanged times keep their next start; a pause stays."""
-    stored = {row.pipeline: row for row in await schedule_rows.list_by_app(conn, app)}
-    declared = {name: pipeline.spec.schedule for name, pipeline in catalog.pipelines.items() if pipeline.spec.schedule}
-    for name, schedule in declared.items():
-        spec = ScheduleSpec(schedule.cron, schedule.timezone, schedule.inputs, schedule.concurrency_policy)
-        previous = stored.get(name)
-        if previous is None:
-            await schedule_rows.put(conn, Schedule(app=app, pipeline=name, spec=spec, next_at=spec.next_start(now)))
-            continue
-        is_unchanged = (previous.spec.cron, previous.spec.timezone) == (spec.cron, spec.timezone)
-        next_at = previous.next_at if is_unchanged else spec.next_start(now)
-        await schedule_rows.put(conn, replace(previous, spec=spec, next_at=next_at))
-    await schedule_rows.remove_schedules(conn, app, frozenset(declared))
 
 
 @dataclass(frozen=True)
@@ -169,17 +110,3 @@ class ScheduleStarter:
         async with self.db.read() as conn:
             run = await run_rows.get(conn, due.app, due.last_run) if due.last_run else None
         return run if run is not None and not run.is_final else None
-
-
-async def set_paused(db: Database, app: str, pipeline: str, *, paused: bool) -> Schedule:
-    """Pause a schedule, or resume it with the next start after now. Raises NotFound."""
-    async with db.write() as conn:
-        schedule = await schedule_rows.get(conn, app, pipeline)
-        if schedule is None:
-            raise NotFound(f"{pipeline} has no schedule")
-        columns: Mapping[str, Any] = {"paused": paused}
-        if schedule.paused and not paused:
-            next_at = schedule.spec.next_start(await database_time(conn))
-            columns = {"paused": False, "next_at": next_at}
-        await schedule_rows.update_schedule(conn, schedule, columns)
-    return copy_with(schedule, **columns)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from sqlalchemy import text
 
 from libs.common.db import Database
@@ -81,38 +80,9 @@ async def test_what_overlaps_is_allowed_refused_or_replaced(mesh: Mesh, database
     assert [run["status"] for run in await list_runs(mesh)] == ["queued", "canceled", "queued"]
 
 
-async def test_a_paused_schedule_starts_nothing_and_goes_on_from_now(mesh: Mesh, database_url: str) -> None:
-    await deploy_schedule(mesh, "Allow")
-    address = "/api/v1/apps/leaf/schedules/train"
-    status, answer, _ = await mesh.call("POST", f"{address}/pause", headers=OWNER)
-    assert (status, answer["paused"], answer["next_at"]) == (200, True, None)
-    await make_due(database_url)
-    assert (await mesh.call("POST", f"{address}/resume", headers=OWNER))[1]["paused"] is False
-    assert (await get_schedule(mesh))["next_at"] is not None
-    assert await list_runs(mesh) == []
-    assert (await mesh.call("POST", "/api/v1/apps/leaf/schedules/none/pause", headers=OWNER))[0] == 404
-
-
 async def test_a_start_that_cannot_be_says_why_and_is_tried_at_its_next_time(mesh: Mesh, database_url: str) -> None:
     await deploy_schedule(mesh, "Allow")
     mesh.services.files.clear()
     found = await start_once(mesh, database_url)
     assert found["problem"] == "raw: data/in/a.csv does not exist"
     assert (found["next_at"] is not None, await list_runs(mesh)) == (True, [])
-
-
-async def test_a_schedule_that_left_the_manifest_is_gone(mesh: Mesh) -> None:
-    await deploy_schedule(mesh, "Allow")
-    await mesh.deploy("d2")
-    await mesh.send_heartbeat(healthy_status(await mesh.claim(free=0)))
-    await mesh.until_live("d2")
-    assert (await mesh.call("GET", "/api/v1/apps/leaf/schedules", headers=OWNER))[1]["items"] == []
-
-
-@pytest.mark.parametrize("policy", ["Replace"])
-async def test_same_times_keep_their_pause_over_a_deployment(mesh: Mesh, policy: str) -> None:
-    await deploy_schedule(mesh, "Allow")
-    await mesh.call("POST", "/api/v1/apps/leaf/schedules/train/pause", headers=OWNER)
-    await deploy_schedule(mesh, policy, "d2")
-    found = await get_schedule(mesh)
-    assert (found["paused"], found["concurrencyPolicy"]) == (True, policy)
