@@ -19,10 +19,10 @@ from services.scheduler.db import apps, due_conditions, rollouts, tasks
 from services.scheduler.dependencies import Dependencies
 from services.scheduler.expiry_grace_period import ExpiryGracePeriod
 from services.scheduler.leader_election import LEADER_RENEW_S, LeaderElection
-from services.scheduler.runs import cancel_retry, deletion, run_chain_controller
+from services.scheduler.runs import deadlines, deletion, run_chain_controller
 from services.scheduler.runs.change_poller import POLL_S, RunChangePoller
 from services.scheduler.runs.schedule_starter import ScheduleStarter
-from services.scheduler.tasks import expiry
+from services.scheduler.tasks import backoff_release, lease_expiry
 from services.scheduler.tasks.output_publisher import OutputPublisher
 from services.scheduler.tasks.ready_relay import ReadyRelay
 
@@ -180,16 +180,16 @@ class ControlLoops:
         await for_each(due_steps, lambda step: step(), lambda step: step.__name__.lstrip("_"))
 
     async def _release_backoffs(self) -> None:
-        await expiry.release_backoffs(self._deps.db, self._deps.applier)
+        await backoff_release.release_backoffs(self._deps.db, self._deps.applier)
 
     async def _cancel_overdue_runs(self) -> None:
-        await cancel_retry.cancel_overdue_runs(self._deps.db, self._deps.applier)
+        await deadlines.cancel_overdue_runs(self._deps.db, self._deps.applier)
 
     async def _advance_chains(self) -> None:
         await run_chain_controller.advance_chains(self._deps.db, self._deps.applier)
 
     async def _expire_leases(self) -> None:
-        await expiry.expire_leases(self._deps.db, self._deps.applier)
+        await lease_expiry.expire_leases(self._deps.db, self._deps.applier)
 
     async def _run_autoscaler(self) -> None:
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""Expiry: ends leases that were not renewed, and releases tasks whose back-off is over."""
+"""Expiry of leases: the scheduler takes tasks back from workers that stopped renewing them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from libs.common import log
 from libs.common.db import Database, database_time
 from libs.common.periodic_task import for_each
 from services.scheduler.db import tasks
-from services.scheduler.model.task import Task
 from services.scheduler.tasks import transitions
 from services.scheduler.tasks.transition_applier import AppliedTransition, TransitionApplier, lock_task
 
@@ -32,20 +31,3 @@ async def _expire_lease(db: Database, applier: TransitionApplier, task_id: str) 
             applied = await applier.apply_transition(conn, run, task, columns, now)
     log.get("scheduler").warning("Lease expired", task=task.id, app=task.app, worker=task.worker, token=task.token)
     applier.publish_changes(task, run, applied)
-
-
-async def release_backoffs(db: Database, applier: TransitionApplier) -> None:
-    """Make tasks ready whose back-off is over."""
-    async with db.read() as conn:
-        due_tasks = await tasks.list_backoff_over(conn, await database_time(conn))
-    await for_each(due_tasks, lambda task: _release_backoff(db, applier, task), lambda task: task.id)
-
-
-async def _release_backoff(db: Database, applier: TransitionApplier, task: Task) -> None:
-    async with db.write() as conn:
-        current = await tasks.get(conn, task.id)
-        if current is None or current.state != "waiting":
-            return
-        state = "waiting" if current.model is not None else "ready"
-        await tasks.update_task(conn, task.id, {"state": state, "not_before": None})
-    applier.publish_changes(task, None, AppliedTransition())
