@@ -8,7 +8,7 @@ from libs.common.protocol.claim import MAX_WORKER_NAME, ClaimRequest
 from libs.common.protocol.heartbeat import Heartbeat
 from libs.common.protocol.report import ReportResponse, ReuseQuery, ReuseResponse, TaskReport
 from services.scheduler.routes.dependencies import get_dependencies
-from services.scheduler.workers import claims, heartbeat, reports, stage_reuse
+from services.scheduler.workers import claims, heartbeat, reports, reuse_queries
 
 
 async def claim_task(request: RouteRequest) -> OrjsonResponse:
@@ -29,7 +29,7 @@ async def sync_worker(request: RouteRequest) -> OrjsonResponse:
 async def reuse_result(request: RouteRequest) -> OrjsonResponse:
     deps = get_dependencies(request)
     query = await request.read_model(ReuseQuery)
-    reused = await stage_reuse.complete_from_cache(deps.db, deps.applier, request.path_params["task"], query)
+    reused = await reuse_queries.complete_from_cache(deps.db, deps.applier, request.path_params["task"], query)
     return OrjsonResponse(ReuseResponse(reused=reused).to_json())
 
 

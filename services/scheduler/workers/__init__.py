@@ -1,1 +1,4 @@
-"""What workers call: claims, heartbeats and reports. A worker acts on a task only under its current lease."""
+"""What workers call: claims, heartbeats, reuse queries, reports.
+
+A worker acts on a task only under its current lease.
+"""

@@ -1,4 +1,4 @@
-"""Reuse of a stage: before it runs it, a worker asks whether the stage cache has the outputs already."""
+"""Reuse queries: before it runs a stage, a worker asks whether the stage cache has the outputs already."""
 
 from __future__ import annotations
 
