@@ -13,7 +13,7 @@ from libs.common.errors import MeshError
 from libs.common.messages import AccessChanged, FileChanged, RevisionReady
 from libs.common.periodic_task import MAX_BACK_OFF_S, PeriodicTask, WakeSignal, for_each
 from services.scheduler.callbacks import sender
-from services.scheduler.components import autoscaler, load_reports, reconciler, registry_sync
+from services.scheduler.components import autoscaler, load_reports, model_check, registry_sync
 from services.scheduler.components.reconciler import Reconciler
 from services.scheduler.db import apps, due_conditions, rollouts, tasks
 from services.scheduler.dependencies import Dependencies
@@ -221,7 +221,7 @@ class ControlLoops:
             dirty_apps = self._triggers.dirty_apps
             dirty_apps.update(rollout.app for rollout in await rollouts.list_active_rollouts(conn))
             waiting = await tasks.list_by_state(conn, "instance", "waiting")
-            dirty_apps.update(task.app for task in waiting if reconciler.waits_for_model(task))
+            dirty_apps.update(task.app for task in waiting if model_check.waits_for_model(task))
             if time.monotonic() - self._last_full_reconcile > FULL_RECONCILE_S:
                 self._last_full_reconcile = time.monotonic()
                 dirty_apps.update(await apps.list_names(conn))

@@ -9,7 +9,7 @@ from libs.common.db import Database, database_time
 from libs.common.log import get
 from libs.common.protocol.heartbeat import Heartbeat, HeartbeatResponse, TaskRef, TaskStatus
 from services.scheduler import long_poll_notifier
-from services.scheduler.components import reconciler
+from services.scheduler.components import route_writer
 from services.scheduler.db import Connection, runs, tasks, workers
 from services.scheduler.model.task import Task
 from services.scheduler.tasks.transition_applier import TransitionApplier
@@ -95,7 +95,7 @@ async def _renew_leases(
 async def _update_routes(conn: Connection, app: str) -> bool:
     """Whether the app's routes have changed. An app with invalid manifests must not cost other tasks their lease."""
     try:
-        return await reconciler.update_routes(conn, app)
+        return await route_writer.update_routes(conn, app)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         get("scheduler").error("failed to update routes; keeping the old ones", app=app, exc_info=error)
         return False
