@@ -76,7 +76,8 @@ async def list_runs(
     following = None if last is None else cursors.make_cursor(scope.app, [last.created_at, last.id])
     headers = next_page_link(scope.list_path, request.scope["query_string"], following)
     return OrjsonResponse(
-        {"items": await queries.list_runs(deps.db, runs[:limit], owner=scope.owner), "next": following}, headers=headers
+        {"items": await queries.runs_to_json(deps.db, runs[:limit], owner=scope.owner), "next": following},
+        headers=headers,
     )
 
 

@@ -38,7 +38,8 @@ async def _queue_snapshot(conn: Connection, stages: Iterable[Task]) -> QueueSnap
     )
 
 
-async def list_runs(db: Database, runs: list[Run], *, owner: bool) -> list[RunJson]:
+async def runs_to_json(db: Database, runs: list[Run], *, owner: bool) -> list[RunJson]:
+    """The JSON of runs as a list shows them, with their stages, which are loaded here."""
     async with db.read() as conn:
         stages = await tasks.list_by_runs(conn, [run.id for run in runs])
         queue = await _queue_snapshot(conn, [task for run in stages.values() for task in run])
