@@ -1,4 +1,4 @@
-"""The dependency container of routes and control loops; functions below them take what they need."""
+"""The dependency container: what app.py builds for routes and control loops. Functions below take what they need."""
 
 from __future__ import annotations
 
