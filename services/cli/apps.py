@@ -137,9 +137,10 @@ def redeliver(
 def delete_app(
     mesh: Mesh, app: App, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
 ) -> None:
-    """Remove an app; its boxes keep their data."""
+    """Remove an app with its secrets and its repository in the mesh; its boxes keep their data."""
     mesh.client.get(APPS + url_path(app))  # fail before the question if the app is missing
     if not yes:
-        typer.confirm(f"delete {app}?", abort=True, err=True)
+        question = f"delete {app}, with the values of its secrets and what was pushed to the mesh?"
+        typer.confirm(question, abort=True, err=True)
     mesh.client.delete(APPS + url_path(app))
     mesh.print_sentence({"deleted": app}, f"{app} is deleted; its boxes keep their data")

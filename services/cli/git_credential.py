@@ -19,8 +19,14 @@ MAX_LINES = 100
 
 def git_credential(operation: Annotated[str, typer.Argument(metavar="OPERATION", help="What Git asks for.")]) -> None:
     """Sign git push in: git config credential.helper '!mlmesh git-credential'."""
-    if operation == "get":
-        render.write_lines("\n".join(answer_question(parse_question(sys.stdin), os.environ)))
+    if operation != "get":
+        return
+    question = parse_question(sys.stdin)
+    if lines := answer_question(question, os.environ):
+        render.write_lines("\n".join(lines))
+    else:
+        address = f"{question.get('protocol', 'http')}://{question.get('host', 'HOST')}"
+        render.write_note(f"mlmesh: no token is known for {address}; sign in with: mlmesh login {address}")
 
 
 def parse_question(lines: Iterable[str]) -> dict[str, str]:

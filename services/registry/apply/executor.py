@@ -126,7 +126,7 @@ class ApplyExecutor:
 
     def _ensure_webhook_secret(self, desired: Repository, encrypted: bytes | None) -> bytes | None:
         """The encrypted webhook secret; a new one is in this response and never shown again."""
-        if desired.webhook_secret is not None:
+        if desired.webhook_secret is not None or desired.url is None:
             return None
         if encrypted is not None:
             return encrypted

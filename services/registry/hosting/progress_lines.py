@@ -80,8 +80,15 @@ def describe_end(deployment: Deployment, urls: list[str]) -> Iterator[str]:
             yield from (describe_error(error) for error in deployment.errors)
             yield "the deployment failed; what was live before goes on"
             yield f"the commit is stored: mend the cause and push, or try it again with: mlmesh app sync {app}"
+        case _ if is_unchanged(deployment):
+            yield "nothing new to deploy"
         case _:
             yield "a newer deployment takes its place"
+
+
+def is_unchanged(deployment: Deployment) -> bool:
+    """Whether its fetch found the commit that is live, or being deployed, already."""
+    return [step.name for step in deployment.steps] == ["fetch"] and deployment.steps[0].status == "succeeded"
 
 
 def describe_error(error: DeploymentErrorJson) -> str:

@@ -53,6 +53,21 @@ def find_refusal(app: str, updates: Sequence[RefUpdate], followed: str) -> str |
     return None
 
 
+def describe_other_refs(app: str, updates: Sequence[RefUpdate], followed: str, url: str) -> tuple[str, ...]:
+    """What becomes of a push without the branch that is followed."""
+    branches = [
+        update.ref.removeprefix(BRANCH_PREFIX)
+        for update in updates
+        if update.ref.startswith(BRANCH_PREFIX) and not update.is_deletion
+    ]
+    if not branches:
+        return ()
+    return (
+        f"stored, not deployed: {app} is deployed from the branch {followed}",
+        f"to deploy it: git push {url} {branches[0]}:{followed}",
+    )
+
+
 def describe_problems(problems: Sequence[Problem]) -> list[str]:
     lines = [str(problem) for problem in problems[:MAX_SHOWN]]
     return [*lines, f"and {len(problems) - MAX_SHOWN} more"] if len(problems) > MAX_SHOWN else lines
@@ -86,7 +101,7 @@ class PushChecker:
             return refuse(refusal)
         update = next((update for update in updates if update.ref == BRANCH_PREFIX + branch), None)
         if update is None:
-            return PushVerdict(accepted=True, lines=(f"stored; {app} is deployed from the branch {branch}",))
+            return PushVerdict(accepted=True, lines=describe_other_refs(app, updates, branch, self.hosted.get_url(app)))
         verdict = await self._check_commit(app, update.new, repository, tuple(declared), environment)
         if verdict.accepted and repository is None:
             await self._create_app(app, branch)

@@ -64,9 +64,10 @@ class Push:
     def shows_progress(self) -> bool:
         return SIDE_BAND in self.prefix
 
-    def send_line(self, line: str) -> None:
+    def send_lines(self, text: str) -> None:
         if self.shows_progress:
-            self.output.put_nowait(encode_progress(line))
+            for line in text.splitlines():
+                self.output.put_nowait(encode_progress(line))
 
 
 class PushReceiver:
@@ -136,7 +137,7 @@ class PushReceiver:
         try:
             deployment = await self._add_deployment(push)
         except MeshError as error:
-            push.send_line(f"the push is stored; it is deployed as soon as possible, not now: {error.detail}")
+            push.send_lines(f"the push is stored; it is deployed as soon as possible, not now: {error.detail}")
             return
         if deployment is not None:
             follower = asyncio.ensure_future(self._follow(push, deployment))
@@ -168,7 +169,7 @@ class PushReceiver:
     async def _follow(self, push: Push, deployment: Deployment) -> None:
         async for line in follow_deployment(self._database, deployment, self._public_url):
             if line is not None:
-                push.send_line(line)
+                push.send_lines(line)
             elif push.shows_progress:
                 push.output.put_nowait(KEEP_ALIVE)
 
@@ -186,7 +187,7 @@ async def _exchange(push: Push, process: Process, body: AsyncIterator[bytes]) ->
         tail = await _pass_output(push, pipes)
         await process.wait()
     if process.returncode != 0 and errors.result():
-        push.send_line(errors.result().decode(errors="replace").strip().splitlines()[-1])
+        push.send_lines(errors.result().decode(errors="replace").strip().splitlines()[-1])
     return tail
 
 

@@ -31,6 +31,7 @@ from services.registry.secrets.verification import authenticate_token
 
 FETCH, PUSH = "git-upload-pack", "git-receive-pack"
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="mlmesh: any user, a token as password"'}
+SIGN_IN = "sign in with: mlmesh login URL; and: git config credential.helper '!mlmesh git-credential'\n"
 PLAIN_TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 NO_CACHE = {"Cache-Control": "no-cache, max-age=0, must-revalidate"}
 LFS_MESSAGE = "LFS objects are not stored here; keep large files in a DataBox: mlmesh box put"
@@ -51,7 +52,8 @@ class PlainTextRoute(APIRoute):
             except MeshError as error:
                 headers = {**problem_headers(error), **PLAIN_TEXT}
                 headers |= CHALLENGE if isinstance(error, Unauthorized) else {}
-                return PlainTextResponse(f"{error.detail}\n", error.status, headers)
+                hint = SIGN_IN if isinstance(error, Unauthorized) else ""
+                return PlainTextResponse(f"{error.detail}\n{hint}", error.status, headers)
 
         return handle_as_text
 
@@ -170,7 +172,7 @@ async def _authorize(deps: Dependencies, caller: Caller, app: str, service: str)
             f"{app} is deployed from {redact_url(repository.url)}; push there, or remove the url from its Repository"
         )
     if service == FETCH and not deps.hosted.exists(app):
-        raise NotFound(f"nothing was pushed to {app} yet")
+        raise NotFound(f"there is no repository {app} here; the first push makes it")
 
 
 async def wait_for_disconnect(request: Request) -> None:

@@ -54,4 +54,6 @@ def test_the_end_says_where_it_answers_or_what_to_mend() -> None:
         "the deployment failed; what was live before goes on",
         "the commit is stored: mend the cause and push, or try it again with: mlmesh app sync leaf",
     ]
+    unchanged = replace(PENDING, status="superseded", steps=(FETCHED,))
+    assert list(describe_end(unchanged, [])) == ["nothing new to deploy"]
     assert list(describe_end(replace(PENDING, status="superseded"), [])) == ["a newer deployment takes its place"]

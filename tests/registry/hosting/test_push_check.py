@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from libs.common.manifests import Problem
-from services.registry.hosting.push_check import MAX_UPDATES, choose_branch, describe_problems, find_refusal
+from services.registry.hosting.push_check import (
+    MAX_UPDATES,
+    choose_branch,
+    describe_other_refs,
+    describe_problems,
+    find_refusal,
+)
 from services.registry.hosting.push_hook import RefUpdate
 
 ZERO, ONE = "0" * 40, "1" * 40
@@ -56,3 +62,12 @@ def test_of_many_problems_the_first_twenty_are_told() -> None:
     lines = describe_problems(problems)
     assert (lines[0], lines[-2:]) == ("m.yml:1:1: wrong", ["m.yml:20:1: wrong", "and 10 more"])
     assert describe_problems(problems[:2]) == ["m.yml:1:1: wrong", "m.yml:2:1: wrong"]
+
+
+def test_a_push_to_another_branch_says_how_to_deploy_it() -> None:
+    assert describe_other_refs("leaf", created("refs/heads/master"), "main", "http://m/git/leaf.git") == (
+        "stored, not deployed: leaf is deployed from the branch main",
+        "to deploy it: git push http://m/git/leaf.git master:main",
+    )
+    assert describe_other_refs("leaf", created("refs/tags/v1"), "main", "u") == ()
+    assert describe_other_refs("leaf", [RefUpdate(ONE, ZERO, "refs/heads/old")], "main", "u") == ()

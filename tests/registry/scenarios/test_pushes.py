@@ -106,7 +106,7 @@ async def test_the_next_push_is_deployed_and_another_branch_only_stored(
     await remote.push_live(working_copy)
     working_copy.git("tag", "v1")
     code, text = await remote.push(working_copy, "main:other", "v1")
-    assert (code, "remote: stored; leafscan is deployed from the branch main" in text) == (0, True)
+    assert (code, "remote: stored, not deployed: leafscan is deployed from the branch main" in text) == (0, True)
     assert await count_deployments(registry) == 2
     code, refs = await remote.run(working_copy, "ls-remote", "--heads", "--tags", remote.url)
     assert [line.split() for line in refs.splitlines()] == [
@@ -296,7 +296,7 @@ async def test_manifests_that_cannot_be_read_refuse_the_push(
     [
         ("GET", "info/refs", 400, "smart protocol"),
         ("GET", "info/refs?service=git-upload-archive", 400, "smart protocol"),
-        ("GET", "info/refs?service=git-upload-pack", 404, "nothing was pushed to leafscan yet"),
+        ("GET", "info/refs?service=git-upload-pack", 404, "there is no repository leafscan here"),
         ("POST", "git-receive-pack", 400, "the Content-Type must be application/x-git-receive-pack-request"),
         ("POST", "info/lfs/objects/batch", 501, "keep large files in a DataBox: mlmesh box put"),
     ],
