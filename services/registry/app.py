@@ -66,6 +66,7 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with _open_dependencies(settings, bus) as deps:
             app.state.dependencies = deps
+            app.state.on_stop.append(deps.push_receiver.stop)
             yield
 
     def readiness_checks() -> Mapping[str, ReadinessCheck]:

@@ -188,6 +188,12 @@ class GitClient:
         }
 
 
+def kill_process_group(process: Process) -> None:
+    """Kill Git and the programs that it started, also those that outlive it."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 async def _kill_process(process: Process) -> None:
     """Kill Git's process group: Git and the helpers that it started."""
     if process.returncode is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -50,12 +52,20 @@ class HostedRepositories:
 
     async def ensure_repository(self, app: str) -> Path:
         """The repository's folder, which the first push creates."""
-        folder = self.get_folder(app)
         if not self.exists(app):
-            await self._git.run("init", "--quiet", "--bare", "--template=", str(folder), timeout=COMMAND_TIMEOUT_S)
-            (folder / "info").mkdir(exist_ok=True)
-            (folder / "info" / "attributes").write_text(ATTRIBUTES)
-        return folder
+            await self._create(self.get_folder(app))
+        return self.get_folder(app)
+
+    async def _create(self, folder: Path) -> None:
+        """Whole, or not at all; of two at once the first one stays."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="new-", dir=self._folder) as name:
+            new = Path(name) / "repository"
+            await self._git.run("init", "--quiet", "--bare", "--template=", str(new), timeout=COMMAND_TIMEOUT_S)
+            (new / "info").mkdir(exist_ok=True)
+            (new / "info" / "attributes").write_text(ATTRIBUTES)
+            with suppress(OSError):  # it is there by now
+                new.rename(folder)
 
     async def read_ref(self, app: str, ref: str) -> str | None:
         """The commit of a ref such as refs/heads/main; None when there is none."""
@@ -71,6 +81,11 @@ class HostedRepositories:
 
     async def delete(self, app: str) -> None:
         await asyncio.to_thread(shutil.rmtree, self.get_folder(app), ignore_errors=True)
+
+    async def remove_leftovers(self, app: str) -> None:
+        """Objects of pushes that broke off. To be called while nobody pushes."""
+        for folder in self.get_folder(app).glob("objects/tmp_objdir-*"):
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     def list_apps(self) -> list[str]:
         return sorted(folder.name.removesuffix(".git") for folder in self._folder.glob("*.git"))

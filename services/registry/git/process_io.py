@@ -31,14 +31,13 @@ def get_pipes(process: Process) -> ProcessPipes:
 
 async def communicate(pipes: ProcessPipes, stdin_data: bytes, idle_timeout: float | None) -> tuple[bytes, bytes]:
     """Write stdin, return stdout and stderr. Raises IdleTimeout after `idle_timeout` seconds without a byte."""
-    async with limit_idle_time(idle_timeout) as restart_timeout, asyncio.TaskGroup() as group:
-        output = group.create_task(
-            _read_first(_iter_chunks_watched(pipes.stdout, restart_timeout), MAX_OUTPUT_BYTES + 1)
-        )
-        errors = group.create_task(_read_last(_iter_chunks_watched(pipes.stderr, restart_timeout), MAX_ERROR_BYTES))
-        group.create_task(_write_stdin(pipes.stdin, stdin_data))
-    if len(output.result()) > MAX_OUTPUT_BYTES:
-        raise GitFailed("git printed more than is accepted")
+    try:
+        async with limit_idle_time(idle_timeout) as restart_timeout, asyncio.TaskGroup() as group:
+            output = group.create_task(_read_all(_iter_chunks_watched(pipes.stdout, restart_timeout), MAX_OUTPUT_BYTES))
+            errors = group.create_task(_read_last(_iter_chunks_watched(pipes.stderr, restart_timeout), MAX_ERROR_BYTES))
+            group.create_task(_write_stdin(pipes.stdin, stdin_data))
+    except* GitFailed as failures:
+        raise GitFailed("git printed more than is accepted") from failures
     return output.result(), errors.result()
 
 
@@ -69,11 +68,13 @@ async def _write_stdin(stdin: asyncio.StreamWriter, stdin_data: bytes) -> None:
         stdin.close()
 
 
-async def _read_first(chunks: AsyncIterator[bytes], limit: int) -> bytes:
-    """The first `limit` bytes. Reads and drops the rest, or Git would block on a full pipe."""
+async def _read_all(chunks: AsyncIterator[bytes], limit: int) -> bytes:
+    """Raises GitFailed for more than `limit` bytes."""
     buffer = bytearray()
     async for chunk in chunks:
-        buffer += chunk[: limit - len(buffer)]
+        buffer += chunk
+        if len(buffer) > limit:
+            raise GitFailed
     return bytes(buffer)
 
 

@@ -16,5 +16,9 @@ class RepositoryMaintenance:
         self.loop = PeriodicTask("repository maintenance", self._maintain_all, INTERVAL_S)
 
     async def _maintain_all(self) -> None:
-        idle = [app for app in self._hosted.list_apps() if not self._receiver.is_receiving(app)]
-        await for_each(idle, self._hosted.maintain)
+        idle = [app for app in self._hosted.list_apps() if not self._receiver.slots.is_held(app)]
+        await for_each(idle, self._maintain)
+
+    async def _maintain(self, app: str) -> None:
+        await self._hosted.remove_leftovers(app)
+        await self._hosted.maintain(app)

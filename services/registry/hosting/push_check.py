@@ -104,7 +104,11 @@ class PushChecker:
             return PushVerdict(accepted=True, lines=describe_other_refs(app, updates, branch, self.hosted.get_url(app)))
         verdict = await self._check_commit(app, update.new, repository, tuple(declared), environment)
         if verdict.accepted and repository is None:
-            await self._create_app(app, branch)
+            followed = await self._create_app(app, branch)
+            if followed != branch:  # another first push came before
+                return PushVerdict(
+                    accepted=True, lines=describe_other_refs(app, updates, followed, self.hosted.get_url(app))
+                )
         return verdict
 
     async def _check_commit(
@@ -127,13 +131,19 @@ class PushChecker:
         warnings = [f"warning: {line}" for line in describe_problems(problems)]
         return PushVerdict(accepted=True, lines=(*warnings, f"the manifests are valid ({milliseconds:.0f} ms)"))
 
-    async def _create_app(self, app: str, branch: str) -> None:
-        """The rows that a PlatformApp and a Repository make; before Git moves the branch, so that polling finds it."""
+    async def _create_app(self, app: str, branch: str) -> str:
+        """The branch that is followed from now on.
+
+        Writes what a PlatformApp and a Repository would, before Git moves the branch, so that polling finds it.
+        """
         async with self.database.write() as conn:
             now = await database_time(conn)
             if await apps.get(conn, app, lock=True) is None:
                 await apps.add(conn, App(app, app), now)
-            if await apps.get_repository(conn, app) is None:
-                await apps.put_repository(conn, Repository.new_hosted(app, branch, polled_at=now))
+            repository = await apps.get_repository(conn, app)
+            if repository is None:
+                repository = Repository.new_hosted(app, branch, polled_at=now)
+                await apps.put_repository(conn, repository)
             await access_feed.record_change(conn, app)
-        await self.hosted.set_default_branch(app, branch)
+        await self.hosted.set_default_branch(app, repository.branch)
+        return repository.branch

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from services.registry.hosting.packet_lines import replace_controls
+
 SOCKET_VARIABLE = "MLMESH_HOOK_SOCKET"
 QUARANTINE_VARIABLES = (
     "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH", "GIT_SHALLOW_FILE",
@@ -96,7 +98,8 @@ async def _answer(local_end: socket.socket, check: CheckPush) -> None:
     try:
         if question := await reader.readline():
             verdict = await check(*_parse_question(json.loads(question)))
-            writer.write(json.dumps({"lines": verdict.lines, "accepted": verdict.accepted}).encode() + b"\n")
+            lines = [replace_controls(line) for line in verdict.lines]
+            writer.write(json.dumps({"lines": lines, "accepted": verdict.accepted}).encode() + b"\n")
             await writer.drain()
     finally:
         writer.close()
@@ -104,5 +107,5 @@ async def _answer(local_end: socket.socket, check: CheckPush) -> None:
 
 
 def _parse_question(question: Mapping[str, Any]) -> tuple[list[RefUpdate], dict[str, str]]:
-    lines = (line.split(" ", 2) for line in question["updates"].splitlines())
+    lines = (line.split(" ", 2) for line in question["updates"].split("\n") if line)
     return [RefUpdate(*line) for line in lines], dict(question["environment"])

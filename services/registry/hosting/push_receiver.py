@@ -7,47 +7,48 @@ from __future__ import annotations
 
 import asyncio
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from libs.common import log
 from libs.common.db import Database, database_time
-from libs.common.errors import MeshError, Unavailable
+from libs.common.errors import MeshError
 from services.registry.db import apps, deployments
 from services.registry.deployments.state import Deployment, DeploymentTrigger
 from services.registry.git.client import GitClient
 from services.registry.git.hosted_repositories import BRANCH_PREFIX, HostedRepositories
 from services.registry.git.process_io import CHUNK_BYTES, ProcessPipes, get_pipes, read_stderr
-from services.registry.hosting.packet_lines import FLUSH, KEEP_ALIVE, SIDE_BAND, encode_progress
+from services.registry.hosting.client_stream import ClientStream, feed
+from services.registry.hosting.packet_lines import (
+    FLUSH,
+    KEEP_ALIVE,
+    SIDE_BAND,
+    CommandLimit,
+    encode_failure,
+    encode_progress,
+)
 from services.registry.hosting.progress_lines import follow_deployment
-from services.registry.hosting.push_check import PushChecker
+from services.registry.hosting.push_check import MAX_UPDATES, PushChecker
 from services.registry.hosting.push_hook import SOCKET_VARIABLE, PushVerdict, RefUpdate, answer_hook
+from services.registry.hosting.slots import Slots
 
 MAX_PUSHES = 64
-"""Pushes at once; each has a Git process."""
+MAX_PUSHES_PER_APP = 4
+MAX_COMMAND_BYTES = 4 * 2**20
+"""What a push says of the refs that it moves."""
 MAX_PUSH_BYTES = 256 * 2**20
 MAX_PREFIX_BYTES = 64 * 1024
 """Where the capabilities of the client are looked for: they follow its first ref."""
-PUSH_TIMEOUT_S = 3600.0
+PUSH_TIMEOUT_S = 900.0
+"""Until Git has stored it."""
 CONFIGURATION = (
     "receive.fsckObjects=true", "receive.fsck.zeroPaddedFilemode=ignore", "receive.fsck.missingSpaceBeforeDate=ignore",
     "receive.fsck.badTimezone=ignore", f"receive.maxInputSize={MAX_PUSH_BYTES}", "receive.autogc=false",
-    "receive.denyDeleteCurrent=refuse", "transfer.hideRefs=refs/mlmesh",
+    "receive.denyDeleteCurrent=refuse", "transfer.hideRefs=refs/mlmesh", "receive.unpackLimit=1",
+    "core.bigFileThreshold=16m",
 )  # fmt: skip
-"""What other hosts accept of old histories is accepted here, too."""
-
-
-@dataclass(frozen=True)
-class PushingClient:
-    """The client's side of a push."""
-
-    body: AsyncIterator[bytes]
-    protocol: str
-    """Its `Git-Protocol` header."""
-    wait_for_disconnect: Callable[[], Awaitable[None]]
-    """Returns when it has left; to be called when the body was read."""
+"""What other hosts accept of old histories is accepted here, too. The last two keep large files out of memory."""
 
 
 @dataclass
@@ -58,6 +59,7 @@ class Push:
     updates: Sequence[RefUpdate] = ()
     """What the hook accepted; Git may still refuse one of them."""
     prefix: bytes = b""
+    commands: CommandLimit = field(default_factory=lambda: CommandLimit(MAX_UPDATES, MAX_COMMAND_BYTES))
     output: asyncio.Queue[bytes | None] = field(default_factory=asyncio.Queue)
 
     @property
@@ -68,6 +70,10 @@ class Push:
         if self.shows_progress:
             for line in text.splitlines():
                 self.output.put_nowait(encode_progress(line))
+
+    def send_failure(self, text: str) -> None:
+        if self.shows_progress:
+            self.output.put_nowait(encode_failure(text))
 
 
 class PushReceiver:
@@ -86,36 +92,36 @@ class PushReceiver:
         self._database, self._git, self._hosted, self._checker = database, git, hosted, checker
         self._configuration = (f"core.hooksPath={hooks}", *CONFIGURATION)
         self._public_url, self._group, self._wake_worker = public_url, group, wake_worker
-        self._pushes: set[str] = set()
-        self._count = 0
+        self.slots = Slots("pushes", MAX_PUSHES, MAX_PUSHES_PER_APP)
+        self._stopping = asyncio.Event()
 
-    def is_receiving(self, app: str) -> bool:
-        return app in self._pushes
+    def stop(self) -> None:
+        """End the answers of pushes that are stored; their deployments go on."""
+        self._stopping.set()
 
-    async def receive(self, app: str, client: PushingClient) -> AsyncIterator[bytes]:
+    async def receive(self, app: str, client: ClientStream) -> AsyncIterator[bytes]:
         """The answer to `git-receive-pack`. Raises Unavailable when too many pushes are received."""
-        if self._count >= MAX_PUSHES:
-            raise Unavailable(f"{MAX_PUSHES} pushes are received at once already; push again in a moment")
+        self.slots.check_free(app)
         push = Push(app)
-        self._count += 1
         self._group.create_task(self._run(push, client), name=f"push to {app}")
         return _read_output(push)
 
-    async def _run(self, push: Push, client: PushingClient) -> None:
-        self._pushes.add(push.app)
+    async def _run(self, push: Push, client: ClientStream) -> None:
         try:
-            tail = await self._receive(push, client)
+            with self.slots.hold(push.app):
+                tail = await self._receive(push, client)
             await self._deploy(push, client)
             push.output.put_nowait(tail)
         except Exception as error:  # noqa: BLE001  the client has left, or Git failed; one push must not end the service
-            fields = {"app": push.app, "why": getattr(error, "detail", "") or repr(error)}
-            log.get("registry").warning("Push not received", **fields)
+            why = getattr(find_cause(error), "detail", "") or repr(error)
+            log.get("registry").warning("Push not received", app=push.app, why=why)
+            push.send_failure(why)
         finally:
-            self._pushes.discard(push.app)
-            self._count -= 1
             push.output.put_nowait(None)
+            if not self.slots.is_held(push.app):
+                await self._hosted.remove_leftovers(push.app)
 
-    async def _receive(self, push: Push, client: PushingClient) -> bytes:
+    async def _receive(self, push: Push, client: ClientStream) -> bytes:
         """Let Git store the push; returns the end of its answer, which is to be sent last."""
 
         async def check(updates: Sequence[RefUpdate], environment: Mapping[str, str]) -> PushVerdict:
@@ -132,7 +138,7 @@ class PushReceiver:
             ) as process:  # fmt: skip
                 return await _exchange(push, process, client.body)
 
-    async def _deploy(self, push: Push, client: PushingClient) -> None:
+    async def _deploy(self, push: Push, client: ClientStream) -> None:
         """Deploy what was pushed to the followed branch, and tell the client how that goes, as long as it listens."""
         try:
             deployment = await self._add_deployment(push)
@@ -141,13 +147,16 @@ class PushReceiver:
             return
         if deployment is not None:
             follower = asyncio.ensure_future(self._follow(push, deployment))
-            leaving = asyncio.ensure_future(client.wait_for_disconnect())
+            ends = (
+                follower, asyncio.ensure_future(client.wait_for_disconnect()),
+                asyncio.ensure_future(self._stopping.wait()),
+            )  # fmt: skip
             try:
-                await asyncio.wait((follower, leaving), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                follower.cancel()
-                leaving.cancel()
-                await asyncio.gather(follower, leaving, return_exceptions=True)
+                for end in ends:
+                    end.cancel()
+                await asyncio.gather(*ends, return_exceptions=True)
 
     async def _add_deployment(self, push: Push) -> Deployment | None:
         """None unless Git has moved the followed branch: of two pushes at once one loses, after the hook."""
@@ -174,6 +183,13 @@ class PushReceiver:
                 push.output.put_nowait(KEEP_ALIVE)
 
 
+def find_cause(error: BaseException) -> BaseException:
+    """The first error of a group of tasks."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 async def _read_output(push: Push) -> AsyncIterator[bytes]:
     while (chunk := await push.output.get()) is not None:
         yield chunk
@@ -182,7 +198,7 @@ async def _read_output(push: Push) -> AsyncIterator[bytes]:
 async def _exchange(push: Push, process: Process, body: AsyncIterator[bytes]) -> bytes:
     pipes = get_pipes(process)
     async with asyncio.TaskGroup() as group:
-        group.create_task(_send_body(push, pipes, body))
+        group.create_task(feed(process, _watch_body(push, body)))
         errors = group.create_task(read_stderr(pipes))
         tail = await _pass_output(push, pipes)
         await process.wait()
@@ -191,16 +207,13 @@ async def _exchange(push: Push, process: Process, body: AsyncIterator[bytes]) ->
     return tail
 
 
-async def _send_body(push: Push, pipes: ProcessPipes, body: AsyncIterator[bytes]) -> None:
-    """Git may end before it has read everything; its answer says why, and the rest is dropped."""
+async def _watch_body(push: Push, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The body, while its commands are counted and its capabilities kept. Raises Malformed."""
     async for chunk in body:
+        push.commands.check(chunk)
         if len(push.prefix) < MAX_PREFIX_BYTES:
             push.prefix += chunk
-        with suppress(BrokenPipeError, ConnectionResetError, RuntimeError):
-            pipes.stdin.write(chunk)
-            await pipes.stdin.drain()
-    with suppress(BrokenPipeError, ConnectionResetError, RuntimeError):
-        pipes.stdin.close()
+        yield chunk
 
 
 async def _pass_output(push: Push, pipes: ProcessPipes) -> bytes:

@@ -25,7 +25,7 @@ from libs.common.manifests.platformapp import RESERVED_NAMESPACES
 from services.registry.db import apps
 from services.registry.dependencies import Dependencies, DependenciesDep
 from services.registry.git.repository_url import redact_url
-from services.registry.hosting.push_receiver import PushingClient
+from services.registry.hosting.client_stream import ClientStream
 from services.registry.routes.hooks import AUTHORIZATION
 from services.registry.secrets.verification import authenticate_token
 
@@ -36,6 +36,10 @@ PLAIN_TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 NO_CACHE = {"Cache-Control": "no-cache, max-age=0, must-revalidate"}
 LFS_MESSAGE = "LFS objects are not stored here; keep large files in a DataBox: mlmesh box put"
 PIECE_BYTES = 256 * 1024
+MAX_FETCH_BYTES = 16 * 2**20
+"""What a client says of the commits that it has."""
+MAX_PUSH_BYTES = 300 * 2**20
+"""Git itself refuses a pack of 256 MB, with a better sentence."""
 PROTOCOL = re.compile(r"[a-z0-9=:._-]{0,100}", re.ASCII)
 NAME: TypeAdapter[str] = TypeAdapter(Name)
 
@@ -119,6 +123,7 @@ async def list_refs(
         raise Malformed("this repository speaks Git's smart protocol only; update Git")
     await _authorize(deps, caller, app, service)
     if service == PUSH:
+        deps.push_receiver.slots.check_free(app)  # Git shows the text of an error here, and not of the push itself
         await deps.hosted.ensure_repository(app)
     content = await deps.upload_pack.list_refs(app, service, protocol)
     return Response(content, media_type=f"application/x-{service}-advertisement", headers=NO_CACHE)
@@ -130,8 +135,11 @@ async def fetch(
 ) -> Response:
     _require_type(request, FETCH)
     await _authorize(deps, caller, app, FETCH)
-    pack = deps.upload_pack.send_pack(app, read_body(request), protocol)
-    return DuplexResponse(pack, media_type=f"application/x-{FETCH}-result", headers=NO_CACHE)
+    deps.upload_pack.slots.check_free(app)
+    client = open_stream(request, protocol, MAX_FETCH_BYTES)
+    return DuplexResponse(
+        deps.upload_pack.send_pack(app, client), media_type=f"application/x-{FETCH}-result", headers=NO_CACHE
+    )
 
 
 @router.post(f"/{{repository}}/{PUSH}")
@@ -141,7 +149,7 @@ async def push(
     _require_type(request, PUSH)
     await _authorize(deps, caller, app, PUSH)
     await deps.hosted.ensure_repository(app)
-    client = PushingClient(read_body(request), protocol, partial(wait_for_disconnect, request))
+    client = open_stream(request, protocol, MAX_PUSH_BYTES)
     return DuplexResponse(
         await deps.push_receiver.receive(app, client), media_type=f"application/x-{PUSH}-result", headers=NO_CACHE
     )
@@ -175,24 +183,36 @@ async def _authorize(deps: Dependencies, caller: Caller, app: str, service: str)
         raise NotFound(f"there is no repository {app} here; the first push makes it")
 
 
+def open_stream(request: Request, protocol: str, limit: int) -> ClientStream:
+    return ClientStream(read_body(request, limit), protocol, partial(wait_for_disconnect, request))
+
+
 async def wait_for_disconnect(request: Request) -> None:
     """Returns when the client has left. To be called when the body was read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-async def read_body(request: Request) -> AsyncIterator[bytes]:
-    """The body in pieces, unpacked when the client packs it. Raises Malformed."""
-    if request.headers.get("content-encoding", "identity") not in ("gzip", "x-gzip"):
-        async for chunk in request.stream():
-            yield chunk
-        return
+async def read_body(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """The body in pieces, unpacked when the client packs it. Raises Malformed, also for more than `limit` bytes."""
+    is_packed = request.headers.get("content-encoding", "identity") in ("gzip", "x-gzip")
+    size = 0
+    async for chunk in unpack(request.stream()) if is_packed else request.stream():
+        if (size := size + len(chunk)) > limit:
+            raise Malformed(f"the body has more than {limit} bytes")
+        yield chunk
+
+
+async def unpack(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Raises Malformed."""
     unpacker = zlib.decompressobj(wbits=31)
-    async for chunk in request.stream():
-        while chunk:
+    async for chunk in body:
+        packed = chunk
+        while packed:
+            if unpacker.eof:
+                raise Malformed("there is something behind the end of the gzip body")
             try:
-                piece = unpacker.decompress(chunk, PIECE_BYTES)
+                yield unpacker.decompress(packed, PIECE_BYTES)
             except zlib.error as error:
                 raise Malformed("the body is not gzip") from error
-            yield piece
-            chunk = unpacker.unconsumed_tail
+            packed = unpacker.unconsumed_tail or unpacker.unused_data

@@ -37,10 +37,10 @@ async def test_the_check_sees_the_refs_and_where_the_pushed_objects_are(tmp_path
 
     async def check(updates: Sequence[RefUpdate], environment: Mapping[str, str]) -> PushVerdict:
         seen.append((updates, environment))
-        return PushVerdict(accepted=len(seen) == 1, lines=(f"said {len(seen)}",))
+        return PushVerdict(accepted=len(seen) == 1, lines=(f"said\x1b{len(seen)}",))
 
     lines = f"{ZERO} {ONE} refs/heads/main\n{TWO} {ZERO} refs/heads/a b\n".encode()
-    for code, text in ((0, "said 1\n"), (1, "said 2\n")):
+    for code, text in ((0, "said\ufffd1\n"), (1, "said\ufffd2\n")):
         async with answer_hook(check) as descriptor:
             found = await _run_hook(
                 write_hook(tmp_path / "with space"), descriptor, lines, GIT_QUARANTINE_PATH="/q", GIT_DIR="/not/passed"

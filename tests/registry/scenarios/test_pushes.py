@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import os
 import signal
 from asyncio.subprocess import PIPE, Process
@@ -332,3 +333,74 @@ async def test_rubbish_in_a_push_ends_with_an_answer(registry: Registry) -> None
     packed = {**headers, "Content-Encoding": "gzip"}
     assert (await registry.call("POST", "/git/leafscan.git/git-receive-pack", b"no gzip", packed)).status == 200
     assert (await registry.call("GET", "/api/v1/apps/leafscan")).status == 404
+
+
+async def test_a_fetch_whose_body_breaks_off_leaves_nothing_running(
+    registry: Registry, working_copy: WorkingCopy
+) -> None:
+    await Remote(registry).push_live(working_copy)
+    headers = {
+        "X-Mlmesh-Authorization": f"Bearer {ADMIN_TOKEN}",
+        "Content-Type": "application/x-git-upload-pack-request",
+        "Content-Encoding": "gzip",
+    }
+    trailing = gzip.compress(b"0000") + b"x" * 1000
+    for body in (b"garbage!", trailing, gzip.compress(b"0" * (17 * 2**20))):
+        assert (await registry.call("POST", "/git/leafscan.git/git-upload-pack", body, headers)).status == 200
+    host, port = registry.url.removeprefix("http://").split(":")
+    _reader, writer = await asyncio.open_connection(host, int(port))
+    head = (
+        "POST /git/leafscan.git/git-upload-pack HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
+        f"Authorization: Bearer {TOKEN}\r\nX-Mlmesh-Authorization: Bearer {ADMIN_TOKEN}\r\n"
+        "Content-Type: application/x-git-upload-pack-request\r\n\r\n0032"
+    )
+    writer.write(head.encode())
+    await writer.drain()
+    writer.close()
+
+    async def list_running() -> list[str]:
+        commands = (Path(f"/proc/{pid}/cmdline") for pid in os.listdir("/proc") if pid.isdigit())
+        texts = (command.read_bytes() for command in commands if command.exists())
+        return [text.decode() for text in texts if b"upload-pack" in text and b"stateless-rpc" in text]
+
+    await poll_until(list_running, lambda found: not found)
+
+
+@pytest.mark.parametrize("kind", ["sparse:oid=HEAD:shout", "combine:tree:5+blob:none", "tree:3"])
+async def test_filters_that_cost_much_are_refused(registry: Registry, working_copy: WorkingCopy, kind: str) -> None:
+    remote = Remote(registry)
+    await remote.push_live(working_copy)
+    clone = WorkingCopy(working_copy.folder.parent / "clone")
+    code, text = await remote.run(clone, "clone", "--quiet", f"--filter={kind}", "--no-checkout", remote.url, "checked")
+    assert (code, "filter" in text) == (128, True), text
+
+
+async def test_a_push_that_breaks_off_leaves_no_objects(
+    registry: Registry, working_copy: WorkingCopy, tmp_path: Path
+) -> None:
+    await Remote(registry).push_live(working_copy)
+    left = tmp_path / "host/registry/repositories/leafscan.git/objects/tmp_objdir-incoming-x"
+    left.mkdir()
+    (left / "pack").write_bytes(b"x")
+    assert (await Remote(registry).push(working_copy, "main:other"))[0] == 0
+
+    async def is_there() -> bool:
+        return left.exists()
+
+    await poll_until(is_there, lambda found: not found)
+
+
+async def test_of_two_first_pushes_both_follow_the_same_branch(
+    registry: Registry, working_copy: WorkingCopy, tmp_path: Path
+) -> None:
+    remote = Remote(registry)
+    pushing = [asyncio.ensure_future(remote.push(working_copy, f"main:{name}")) for name in ("main", "dev")]
+    await wait_for_deployments(registry)
+    await registry.make_live()
+    ended = await asyncio.gather(*pushing)
+    followed = (await registry.get("/api/v1/apps/leafscan"))["repository"]["branch"]
+    head = (tmp_path / "host/registry/repositories/leafscan.git/HEAD").read_text()
+    assert head == f"ref: refs/heads/{followed}\n"
+    other = "dev" if followed == "main" else "main"
+    loser = ended[("main", "dev").index(other)][1]
+    assert f"leafscan is deployed from the branch {followed}" in loser or "live after" in loser

@@ -1,0 +1,38 @@
+"""The client's side of a fetch or a push: its body, which Git reads, and its leaving."""
+
+from __future__ import annotations
+
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from services.registry.git.client import kill_process_group
+from services.registry.git.process_io import get_pipes
+
+
+@dataclass(frozen=True)
+class ClientStream:
+    body: AsyncIterator[bytes]
+    protocol: str
+    """Its `Git-Protocol` header."""
+    wait_for_disconnect: Callable[[], Awaitable[None]]
+    """Returns when it has left; to be called when the body was read."""
+
+
+async def feed(process: Process, body: AsyncIterator[bytes]) -> None:
+    """Pass the body on to Git, which may end before it has read everything: its answer says why.
+
+    A body that breaks off ends Git, and raises.
+    """
+    stdin = get_pipes(process).stdin
+    try:
+        async for chunk in body:
+            with suppress(BrokenPipeError, ConnectionResetError, RuntimeError):
+                stdin.write(chunk)
+                await stdin.drain()
+    except BaseException:
+        kill_process_group(process)
+        raise
+    with suppress(BrokenPipeError, ConnectionResetError, RuntimeError):
+        stdin.close()
