@@ -1,8 +1,8 @@
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 STAMP := .venv/fingerprint
-# Tests wait for most of their time: one process more than most machines have processors to spare.
-TEST_PROCESSES ?= 3
+# Tests wait for most of their time: with three processes they use half of two processors.
+TEST_PROCESSES ?= 4
 
 .PHONY: env demo up test check format bench chaos compose-up compose-down docs
 
