@@ -1,4 +1,4 @@
-"""Which files of tests stand in one line when several processes run tests (`pytest -n 3`): one after another, together.
+"""Which files of tests stand in one line when several processes run tests (`pytest -n 4`): one after another, together.
 
 A file's tests share what it took to start for them. Files in ON_THE_ENGINE share the Docker Engine: two engines that
 start on one host trip over each other's network rules.
