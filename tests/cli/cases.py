@@ -37,6 +37,10 @@ APP: dict[str, Any] = {
 SCHEDULE = {"pipeline": "train", "cron": "* * * * *", "timezone": "UTC", "next_at": None, "problem": "none"}
 WORKER = {"name": "w", "host": "h", "classes": ["cpu"], "free": 1, "slots": 2, "tasks": []}
 TOKEN = {"id": "t1", "name": "ci", "scopes": ["read"], "created_at": "2026-01-01T00:00:00.000Z", "expires_at": None}
+DELIVERY = {
+    "id": "one", "received_at": "2026-01-01T00:00:00.000Z", "forge": "gitea", "event": "push", "ref": "refs/heads/main",
+    "status": 401, "deployment": None, "failed": {"check": "signature", "detail": "set the secret"},
+}  # fmt: skip
 APPS = "/api/v1/apps"
 Replies = dict[tuple[str, str], Any]
 
@@ -66,6 +70,8 @@ CASES = [
     case("app list", {("GET", APPS): page(APP)}),
     case("app show a", {("GET", f"{APPS}/a"): APP}),
     case("app sync a", {("POST", f"{APPS}/a/sync"): DEPLOYMENT}),
+    case("app deliveries a", {("GET", f"{APPS}/a/deliveries"): page(DELIVERY)}),
+    case("app redeliver a one", {("POST", f"{APPS}/a/deliveries/one/redeliver"): DEPLOYMENT}),
     case("app delete a --yes", {("GET", f"{APPS}/a"): APP, ("DELETE", f"{APPS}/a"): None}),
     case("deployment list a", {("GET", f"{APPS}/a/deployments"): page(DEPLOYMENT)}),
     case("deployment show a d1", {("GET", f"{APPS}/a/deployments/d1"): DEPLOYMENT}),
