@@ -30,12 +30,14 @@ ON_THE_ENGINE = frozenset(
         "tests/worker/runtime/docker/test_sandbox_pool.py",
     }
 )
+ON_PROCESSES = "[processes]"
+"""The half of such a file that runs the same tests without the engine."""
 
 
 def line(test: str) -> str:
     """The line in which the test of this id (`file::name`) stands."""
     file = test.partition("::")[0]
-    return "the Docker Engine" if file in ON_THE_ENGINE else file
+    return "the Docker Engine" if file in ON_THE_ENGINE and not test.endswith(ON_PROCESSES) else file
 
 
 class Lines(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types

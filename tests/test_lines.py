@@ -30,3 +30,9 @@ def test_every_file_that_uses_the_engine_is_listed() -> None:
 )
 def test_the_tests_of_a_file_stand_in_one_line(one: str, other: str, together: bool) -> None:
     assert (line(one) == line(other)) is together
+
+
+def test_what_runs_on_processes_has_a_line_of_its_own() -> None:
+    file = "tests/e2e/test_calls.py"
+    assert line(f"{file}::test_calls[containers]") == line("tests/chaos/test_storm.py::test_storm[containers]")
+    assert line(f"{file}::test_calls[processes]") == file
