@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import quote, unquote
 
 from libs.common.http.addresses import Address, NetworkPolicy, PrivateAddressError
@@ -94,7 +95,12 @@ class AddressPolicy:
             folder = await asyncio.to_thread(self._folders.find_repository, unquote(url.path))
         except RepositoryForbidden as error:
             raise AddressNotAllowed(FOLDER_NOT_ALLOWED) from error
-        return GitTarget(f"file://{quote(str(folder))}", ("--upload-pack=git-upload-pack --strict",))
+        return build_local_target(folder)
+
+
+def build_local_target(folder: Path) -> GitTarget:
+    """A repository in a folder of this host, and no other that Git might find from there."""
+    return GitTarget(f"file://{quote(str(folder))}", ("--upload-pack=git-upload-pack --strict",))
 
 
 def pin_addresses(url: RepositoryUrl, addresses: list[Address]) -> GitTarget:

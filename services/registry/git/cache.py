@@ -13,6 +13,7 @@ from pathlib import Path
 
 from libs.common import log
 from services.registry.git.address_policy import AddressPolicy
+from services.registry.git.bare_repository import BRANCH_PREFIX, init_bare, is_initialized
 from services.registry.git.client import MIN_VERSION, GitClient
 from services.registry.git.commit_reader import READ_TIMEOUT_S, CommitReader
 from services.registry.git.error_messages import NO_REF, BranchNotFound, GitFailed, describe_missing_branch
@@ -28,10 +29,7 @@ HEAD_TIMEOUT_S = 20.0
 TIMEOUT_MARGIN_S = 1.0
 """Lets the idle timeout end a command before the total timeout: its message is clearer."""
 ARCHIVE_TIMEOUT_S = 300.0
-BRANCH_PREFIX = "refs/heads/"
 HEAD_REF = "refs/mlmesh/head"
-ATTRIBUTES = "* -export-ignore -export-subst\n"
-"""Archives contain the tree as committed: the repository's .gitattributes have no effect."""
 FETCH_COMMAND = (
     "fetch", "--progress", "--force", "--depth=1", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules",
     "--no-auto-maintenance",
@@ -159,11 +157,8 @@ class GitCache:
 
     async def _ensure_cache(self, app: str) -> Path:
         cache = self._cache_path(app)
-        if not (cache / "info" / "attributes").is_file():
-            arguments = ("init", "--quiet", "--bare", "--template=", str(cache))
-            await self._git.run(*arguments, timeout=READ_TIMEOUT_S)
-            (cache / "info").mkdir(exist_ok=True)
-            (cache / "info" / "attributes").write_text(ATTRIBUTES)
+        if not is_initialized(cache):
+            await init_bare(self._git, cache)
         _remove_leftovers(cache)
         return cache
 

@@ -12,7 +12,7 @@ import re
 import signal
 import tempfile
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -188,6 +188,11 @@ class GitClient:
         }
 
 
+def config_options(settings: Iterable[str]) -> tuple[str, ...]:
+    """Options of git for settings such as `receive.autogc=false`."""
+    return tuple(option for setting in settings for option in ("-c", setting))
+
+
 def kill_process_group(process: Process) -> None:
     """Kill Git and the programs that it started, also those that outlive it."""
     with suppress(ProcessLookupError):
@@ -198,7 +203,6 @@ async def _kill_process(process: Process) -> None:
     """Kill Git's process group: Git and the helpers that it started."""
     if process.returncode is not None:
         return
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    kill_process_group(process)
     async with asyncio.timeout(KILL_WAIT_S):
         await process.wait()

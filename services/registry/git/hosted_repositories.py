@@ -7,18 +7,15 @@ import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote
 
 from libs.common.errors import NotFound
-from services.registry.git.address_policy import GitTarget
+from services.registry.git.address_policy import GitTarget, build_local_target
+from services.registry.git.bare_repository import BRANCH_PREFIX, init_bare
 from services.registry.git.client import GitClient
 from services.registry.git.error_messages import GitFailed
 
 COMMAND_TIMEOUT_S = 20.0
 MAINTENANCE_TIMEOUT_S = 600.0
-BRANCH_PREFIX = "refs/heads/"
-ATTRIBUTES = "* -export-ignore -export-subst\n"
-"""Archives contain the tree as committed."""
 
 
 class NothingPushed(NotFound):
@@ -45,7 +42,7 @@ class HostedRepositories:
 
     def get_target(self, app: str) -> GitTarget:
         """For fetching commits into the cache: the folder is the registry's own, so no policy is asked."""
-        return GitTarget(f"file://{quote(str(self.get_folder(app)))}", ("--upload-pack=git-upload-pack --strict",))
+        return build_local_target(self.get_folder(app))
 
     def exists(self, app: str) -> bool:
         return (self.get_folder(app) / "HEAD").is_file()
@@ -61,9 +58,7 @@ class HostedRepositories:
         self._folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="new-", dir=self._folder) as name:
             new = Path(name) / "repository"
-            await self._git.run("init", "--quiet", "--bare", "--template=", str(new), timeout=COMMAND_TIMEOUT_S)
-            (new / "info").mkdir(exist_ok=True)
-            (new / "info" / "attributes").write_text(ATTRIBUTES)
+            await init_bare(self._git, new)
             with suppress(OSError):  # it is there by now
                 new.rename(folder)
 

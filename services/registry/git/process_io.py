@@ -14,6 +14,8 @@ from services.registry.git.error_messages import GitFailed
 MAX_OUTPUT_BYTES = 16_000_000
 MAX_ERROR_BYTES = 64_000
 CHUNK_BYTES = 64 * 1024
+PIPE_CLOSED = (BrokenPipeError, ConnectionResetError, RuntimeError)
+"""What writing to a process raises that has ended; uvloop raises RuntimeError."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ async def _iter_chunks_watched(
 
 
 async def _write_stdin(stdin: asyncio.StreamWriter, stdin_data: bytes) -> None:
-    """Git may exit before it has read all of stdin; stderr says why. uvloop raises RuntimeError then."""
-    with suppress(BrokenPipeError, ConnectionResetError, RuntimeError):
+    """Git may exit before it has read all of stdin; stderr says why."""
+    with suppress(*PIPE_CLOSED):
         if stdin_data:
             stdin.write(stdin_data)
             await stdin.drain()

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from services.registry.git.client import kill_process_group
-from services.registry.git.process_io import get_pipes
+from services.registry.git.process_io import PIPE_CLOSED, get_pipes
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ async def feed(process: Process, body: AsyncIterator[bytes]) -> None:
     stdin = get_pipes(process).stdin
     try:
         async for chunk in body:
-            with suppress(BrokenPipeError, ConnectionResetError, RuntimeError):
+            with suppress(*PIPE_CLOSED):
                 stdin.write(chunk)
                 await stdin.drain()
     except BaseException:
         kill_process_group(process)
         raise
-    with suppress(BrokenPipeError, ConnectionResetError, RuntimeError):
+    with suppress(*PIPE_CLOSED):
         stdin.close()

@@ -60,16 +60,23 @@ class CommandLimit:
         """Raises Malformed."""
         if self._done:
             return
-        self._buffer += chunk
-        while not self._done and len(self._buffer) >= len(FLUSH):
-            length = _parse_length(self._buffer[: len(FLUSH)])
-            self._done = length < len(FLUSH)
-            if self._done or len(self._buffer) < length:
-                break
-            self._buffer = self._buffer[length:]
-            self._packets, self._bytes = self._packets + 1, self._bytes + length
-        if self._packets > self._max_packets or self._bytes + len(self._buffer) * (not self._done) > self._max_bytes:
+        self._count_packets(self._buffer + chunk)
+        if self._packets > self._max_packets or self._bytes + len(self._buffer) > self._max_bytes:
             raise Malformed(f"this push moves too many branches and tags; push at most {self._max_packets} at once")
+
+    def _count_packets(self, content: bytes) -> None:
+        """Keeps what is not a whole packet yet."""
+        start = 0
+        while len(content) - start >= len(FLUSH):
+            length = _parse_length(content[start : start + len(FLUSH)])
+            if length < len(FLUSH):
+                self._done, start = True, len(content)
+                break
+            if len(content) - start < length:
+                break
+            start += length
+            self._packets, self._bytes = self._packets + 1, self._bytes + length
+        self._buffer = content[start:]
 
 
 def _parse_length(head: bytes) -> int:

@@ -13,10 +13,11 @@ from libs.common.manifests import Problem
 from services.registry.apps import App, Repository
 from services.registry.checks.catalog import check_manifests, select_errors
 from services.registry.db import access_feed, apps, secrets
+from services.registry.git.bare_repository import BRANCH_PREFIX
 from services.registry.git.client import GitClient
 from services.registry.git.commit_reader import CommitReader
 from services.registry.git.error_messages import GitFailed
-from services.registry.git.hosted_repositories import BRANCH_PREFIX, HostedRepositories
+from services.registry.git.hosted_repositories import HostedRepositories
 from services.registry.git.tree import InvalidRevision
 from services.registry.hosting.push_hook import PushVerdict, RefUpdate
 
@@ -31,13 +32,18 @@ def refuse(*lines: str) -> PushVerdict:
     return PushVerdict(accepted=False, lines=lines)
 
 
-def choose_branch(updates: Sequence[RefUpdate]) -> str | None:
-    """The branch to follow from the first push on; None when it has no branch."""
-    branches = [
+def list_branches(updates: Sequence[RefUpdate]) -> list[str]:
+    """The names of the branches that are pushed, without those that are deleted."""
+    return [
         update.ref.removeprefix(BRANCH_PREFIX)
         for update in updates
         if update.ref.startswith(BRANCH_PREFIX) and not update.is_deletion
     ]
+
+
+def choose_branch(updates: Sequence[RefUpdate]) -> str | None:
+    """The branch to follow from the first push on; None when it has no branch."""
+    branches = list_branches(updates)
     return next((name for name in USUAL_BRANCHES if name in branches), branches[0] if branches else None)
 
 
@@ -55,11 +61,7 @@ def find_refusal(app: str, updates: Sequence[RefUpdate], followed: str) -> str |
 
 def describe_other_refs(app: str, updates: Sequence[RefUpdate], followed: str, url: str) -> tuple[str, ...]:
     """What becomes of a push without the branch that is followed."""
-    branches = [
-        update.ref.removeprefix(BRANCH_PREFIX)
-        for update in updates
-        if update.ref.startswith(BRANCH_PREFIX) and not update.is_deletion
-    ]
+    branches = list_branches(updates)
     if not branches:
         return ()
     return (

@@ -16,8 +16,9 @@ from libs.common.db import Database, database_time
 from libs.common.errors import MeshError
 from services.registry.db import apps, deployments
 from services.registry.deployments.state import Deployment, DeploymentTrigger
-from services.registry.git.client import GitClient
-from services.registry.git.hosted_repositories import BRANCH_PREFIX, HostedRepositories
+from services.registry.git.bare_repository import BRANCH_PREFIX
+from services.registry.git.client import GitClient, config_options
+from services.registry.git.hosted_repositories import HostedRepositories
 from services.registry.git.process_io import CHUNK_BYTES, ProcessPipes, get_pipes, read_stderr
 from services.registry.hosting.client_stream import ClientStream, feed
 from services.registry.hosting.packet_lines import (
@@ -90,7 +91,7 @@ class PushReceiver:
     ) -> None:
         """`hooks` holds the pre-receive hook. Pushes are tasks of `group`: a client that leaves does not end them."""
         self._database, self._git, self._hosted, self._checker = database, git, hosted, checker
-        self._configuration = (f"core.hooksPath={hooks}", *CONFIGURATION)
+        self._options = config_options((f"core.hooksPath={hooks}", *CONFIGURATION))
         self._public_url, self._group, self._wake_worker = public_url, group, wake_worker
         self.slots = Slots("pushes", MAX_PUSHES, MAX_PUSHES_PER_APP)
         self._stopping = asyncio.Event()
@@ -129,11 +130,10 @@ class PushReceiver:
             push.updates = updates if verdict.accepted else ()
             return verdict
 
-        options = [argument for setting in self._configuration for argument in ("-c", setting)]
         async with asyncio.timeout(PUSH_TIMEOUT_S), answer_hook(check) as descriptor:
             environment = {SOCKET_VARIABLE: str(descriptor), "GIT_PROTOCOL": client.protocol}
             async with self._git.start(
-                *options, "receive-pack", "--stateless-rpc", ".",
+                *self._options, "receive-pack", "--stateless-rpc", ".",
                 folder=self._hosted.get_folder(push.app), environment=environment, pass_fds=(descriptor,),
             ) as process:  # fmt: skip
                 return await _exchange(push, process, client.body)

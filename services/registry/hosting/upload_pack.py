@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from libs.common.errors import MeshError
-from services.registry.git.client import GitClient, kill_process_group
+from services.registry.git.client import GitClient, config_options, kill_process_group
 from services.registry.git.hosted_repositories import HostedRepositories
 from services.registry.git.process_io import CHUNK_BYTES, get_pipes
 from services.registry.hosting.client_stream import ClientStream, feed
@@ -26,7 +26,7 @@ CONFIGURATION = (
     "uploadpackfilter.tree.allow=true", "uploadpackfilter.tree.maxDepth=0",
 )  # fmt: skip
 """Filters that cost little: a sparse one walks every tree again for each commit."""
-OPTIONS = tuple(argument for setting in CONFIGURATION for argument in ("-c", setting))
+OPTIONS = config_options(CONFIGURATION)
 
 
 @dataclass(frozen=True)

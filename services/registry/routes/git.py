@@ -24,6 +24,7 @@ from libs.common.manifests.fields import Name
 from libs.common.manifests.platformapp import RESERVED_NAMESPACES
 from services.registry.db import apps
 from services.registry.dependencies import Dependencies, DependenciesDep
+from services.registry.forges.incoming_delivery import parse_bearer_token
 from services.registry.git.repository_url import redact_url
 from services.registry.hosting.client_stream import ClientStream
 from services.registry.routes.hooks import AUTHORIZATION
@@ -75,10 +76,8 @@ router = APIRouter(prefix="/git", include_in_schema=False, route_class=PlainText
 def parse_token(authorization: str) -> str | None:
     """The token of a Bearer header, or the password of a Basic one."""
     scheme, _, value = authorization.partition(" ")
-    if scheme.lower() == "bearer":
-        return value.strip() or None
     if scheme.lower() != "basic":
-        return None
+        return parse_bearer_token(authorization)
     try:
         return b64decode(value, validate=True).decode().partition(":")[2] or None
     except ValueError:
