@@ -175,6 +175,13 @@ def problem_document(error: MeshError, request_id: str) -> dict[str, object]:
     }
 
 
+def find_first_error(error: Exception) -> Exception:
+    """The first error of a task group, which may hold groups; any other error as it is."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 def problem_headers(error: MeshError) -> dict[str, str]:
     """The headers of a response with the problem document."""
     headers = {"Content-Type": PROBLEM_TYPE, ERROR_HEADER: "1"}

@@ -10,6 +10,7 @@ from libs.common.errors import (
     MeshError,
     TooLarge,
     Unavailable,
+    find_first_error,
     from_problem,
     problem_document,
     problem_headers,
@@ -49,3 +50,9 @@ def test_every_error_survives_the_way_between_services(status: int) -> None:
 
 def test_an_unknown_status_is_a_plain_error() -> None:
     assert type(from_problem(418, {})) is MeshError
+
+
+def test_the_first_error_is_found_in_groups_of_groups() -> None:
+    first, second = Conflict(), TooLarge()
+    assert find_first_error(first) is first
+    assert find_first_error(ExceptionGroup("", [ExceptionGroup("", [first, second]), second])) is first

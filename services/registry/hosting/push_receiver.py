@@ -13,7 +13,7 @@ from pathlib import Path
 
 from libs.common import log
 from libs.common.db import Database, database_time
-from libs.common.errors import MeshError
+from libs.common.errors import MeshError, find_first_error
 from services.registry.db import apps, deployments
 from services.registry.deployments.state import Deployment, DeploymentTrigger
 from services.registry.git.bare_repository import BRANCH_PREFIX
@@ -114,7 +114,7 @@ class PushReceiver:
             await self._deploy(push, client)
             push.output.put_nowait(tail)
         except Exception as error:  # noqa: BLE001  the client has left, or Git failed; one push must not end the service
-            why = getattr(find_cause(error), "detail", "") or repr(error)
+            why = getattr(find_first_error(error), "detail", "") or repr(error)
             log.get("registry").warning("Push not received", app=push.app, why=why)
             push.send_failure(why)
         finally:
@@ -181,13 +181,6 @@ class PushReceiver:
                 push.send_lines(line)
             elif push.shows_progress:
                 push.output.put_nowait(KEEP_ALIVE)
-
-
-def find_cause(error: BaseException) -> BaseException:
-    """The first error of a group of tasks."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 async def _read_output(push: Push) -> AsyncIterator[bytes]:

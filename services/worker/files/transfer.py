@@ -12,7 +12,7 @@ from uuid import uuid4
 import aiohttp
 from yarl import URL
 
-from libs.common.errors import Unavailable, from_problem
+from libs.common.errors import Unavailable, find_first_error, from_problem
 from libs.common.redaction import redact_links, s3_error_message
 from services.worker.failures import TaskFailed
 from services.worker.files import disk
@@ -101,12 +101,7 @@ async def for_each_parallel(items: Iterable[T], transfer_item: Callable[[T], Awa
             for item in items:
                 group.create_task(run_one(item))
     except ExceptionGroup as errors:
-        raise _first_error(errors) from errors
-
-
-def _first_error(group: ExceptionGroup[Exception]) -> Exception:
-    first = group.exceptions[0]
-    return _first_error(first) if isinstance(first, ExceptionGroup) else first
+        raise find_first_error(errors) from errors
 
 
 def safe_join(folder: Path, name: str) -> Path:
