@@ -7,9 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar
-
-import typer
+from typing import ClassVar
 
 from libs.common.errors import Forbidden, MeshError, Unauthorized
 
@@ -39,20 +37,14 @@ class NotReachable(Failure):
 def exit_code(error: Exception) -> int:
     if isinstance(error, Failure):
         return error.code
-    if isinstance(error, typer.TyperException):
-        return USAGE
     return REFUSED if isinstance(error, Unauthorized | Forbidden) else FAILED
 
 
 def error_lines(error: Exception) -> list[str]:
-    """The lines to print: the error's message, then the positions of its problems."""
+    """The lines to print: the help of a group of commands, the error's message, the positions of its problems."""
     match error:
         case MeshError():
             return _mesh_error_lines(error)
-        case typer.TyperException():
-            return _usage_error_lines(error)
-        case typer.Abort():
-            return ["nothing is done; there was no yes"]
         case UnicodeError():
             return [f"a text is not UTF-8: {error}"]
         case OSError(filename=str(name), strerror=str(why)):
@@ -60,21 +52,14 @@ def error_lines(error: Exception) -> list[str]:
     return [str(error) or type(error).__name__]
 
 
-def _usage_error_lines(error: Any) -> list[str]:
-    """The error, the correct usage, and the help command. For a group without a command: its whole help."""
-    message: str = error.format_message().rstrip(".")
-    context = getattr(error, "ctx", None)
-    if context is None:
-        return [message]
-    usage = " ".join(context.get_usage().removeprefix("Usage:").split())
-    if message.startswith("Usage:"):
-        return [*(f"  {line}" for line in message.splitlines()), f"a command is missing; write {usage}"]
-    return [f"{message[:1].lower()}{message[1:]}; write {usage}, or see: {context.command_path} --help"]
-
-
 def _mesh_error_lines(error: MeshError) -> list[str]:
     problems = _problem_lines(error.extensions.get("errors"))
-    return [error.detail, *(f"  {line}" for line in problems if line not in error.detail)]
+    help_lines = str(error.extensions.get("help", "")).splitlines()
+    return [
+        *(f"  {line}" for line in help_lines),
+        error.detail,
+        *(f"  {line}" for line in problems if line not in error.detail),
+    ]
 
 
 def _problem_lines(problems: Iterable[object] | None) -> Iterator[str]:

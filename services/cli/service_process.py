@@ -45,6 +45,9 @@ def service_command(name: str) -> Callable[[typer.Context], None]:
     return command
 
 
+registry, scheduler, databox = map(service_command, ("registry", "scheduler", "databox"))
+
+
 def migrate(
     context: typer.Context,
     back: Annotated[

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.command import COMMAND_GROUPS, COMMANDS
+from services.cli.lazy_commands import COMMAND_GROUPS, COMMANDS, import_command
 from tests.cli.conftest import CommandResult, Run
 from tests.cli.fake_mesh import FakeMesh, Reply
 
@@ -39,7 +39,7 @@ SINGLE = {
 
 def test_every_command_of_the_contract_exists() -> None:
     assert set(COMMANDS) >= SINGLE
-    commands = {noun: {command.name for command in group.registered_commands} for noun, group in COMMAND_GROUPS.items()}
+    commands = {noun: {command.name for command in import_command(noun).registered_commands} for noun in COMMAND_GROUPS}
     assert {noun: CONTRACT[noun] - commands.get(noun, set()) for noun in CONTRACT} == {noun: set() for noun in CONTRACT}
 
 
@@ -50,6 +50,11 @@ def test_help_is_printed_and_is_no_error(run: Run, words: list[str]) -> None:
     done = run(*words)
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith("Usage: mlmesh")
+
+
+def test_the_help_lists_every_command(run: Run) -> None:
+    listed = run("--help").out.partition("Commands:\n")[2]
+    assert [line.split()[0] for line in listed.splitlines() if line[2] != " "] == [*COMMANDS, *COMMAND_GROUPS]
 
 
 @pytest.mark.parametrize(

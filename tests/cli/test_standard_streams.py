@@ -73,7 +73,8 @@ main()
 
 
 @pytest.mark.parametrize(
-    "module", ["services.cli.command", "typer", "services.cli.up", "libs.common.log", "pydantic", "uvloop", "aiohttp"]
+    "module",
+    ["services.cli.command", "typer", "services.cli.up", "asyncio", "libs.common.log", "pydantic", "uvloop", "aiohttp"],
 )
 def test_ctrl_c_while_it_starts_ends_it_without_a_traceback(tmp_path: Path, module: str) -> None:
     words = ["up", "--port", "0", "--data", str(tmp_path / "data")]

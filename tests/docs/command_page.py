@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from typer.main import get_command
 
-from services.cli.command import build_command_tree
+from services.cli.command_tree import build_command_tree
 
 HEAD = """\
 # The command line

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.command import COMMAND_GROUPS, COMMANDS
+from services.cli.lazy_commands import COMMAND_GROUPS, COMMANDS, import_command
 from tests.docs import command_page, messages_page
 from tests.docs.settings_page import page
 
@@ -79,7 +79,6 @@ def _code(text: str) -> str:
 
 def known(line: str) -> bool:
     words = [word for word in shlex.split(line.replace("$", "")) if not word.startswith("-")]
-    single, noun = words[0] in COMMANDS, COMMAND_GROUPS.get(words[0])
-    if noun is None or len(words) == 1:
-        return single or noun is not None
-    return words[1] in {command.name for command in noun.registered_commands}
+    if words[0] not in COMMAND_GROUPS or len(words) == 1:
+        return words[0] in {*COMMANDS, *COMMAND_GROUPS}
+    return words[1] in {command.name for command in import_command(words[0]).registered_commands}

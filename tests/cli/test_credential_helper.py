@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from services.cli.git_credential import answer_question, parse_question
+from services.cli.credential_helper import answer_question, is_git_call, parse_question
 from services.cli.profile import Profile, save_profile
 
 MESH = {"protocol": "http", "host": "127.0.0.1:8000", "path": "git/leaf.git"}
+ROOT = Path(__file__).parents[2]
+HEAVY = {
+    "typer",
+    "pydantic",
+    "rich",
+    "asyncio",
+    "ssl",
+    "http.client",
+    "urllib.request",
+    "importlib.metadata",
+    "logging",
+}
+REPORT_IMPORTS = """
+import sys
+from services.__main__ import main
+try:
+    main()
+finally:
+    print(*sys.modules, file=sys.stderr)
+"""
 
 
 @pytest.fixture
@@ -50,3 +72,25 @@ def test_a_token_of_the_environment_is_for_the_mesh_that_commands_speak_to(envir
     assert answer_question(MESH, chosen)[1] == "password=mine"
     assert answer_question({"protocol": "http", "host": "other.example"}, chosen)[1] == "password=second"
     assert answer_question({"protocol": "https", "host": "forge.example"}, chosen) == []
+
+
+@pytest.mark.parametrize("words", [["git-credential", "get"], ["git-credential", "store"], ["git-credential", "erase"]])
+def test_what_git_calls_is_known(words: list[str]) -> None:
+    assert is_git_call(words)
+
+
+@pytest.mark.parametrize("words", [[], ["git-credential"], ["git-credential", "--help"], ["predict", "get"]])
+def test_other_words_are_commands_of_the_tree(words: list[str]) -> None:
+    assert not is_git_call(words)
+
+
+@pytest.mark.parametrize(
+    ("operation", "answer"), [("get", "username=mlmesh\npassword=first\n"), ("store", ""), ("erase", "")]
+)
+def test_git_waits_for_no_heavy_import(environ: dict[str, str], operation: str, answer: str) -> None:
+    question = "".join(f"{name}={value}\n" for name, value in MESH.items())
+    program = [sys.executable, "-c", REPORT_IMPORTS, "git-credential", operation]
+    done = subprocess.run(program, cwd=ROOT, env=environ, input=question, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (0, answer)
+    assert HEAVY & set(done.stderr.split()) == set()
+    assert "services.cli.credential_helper" in done.stderr.split()
