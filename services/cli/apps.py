@@ -72,9 +72,11 @@ def _repository_text(repository: dict[str, Any] | None) -> str:
 
 
 def _problem_pairs(repository: dict[str, Any] | None) -> list[tuple[str, Any]]:
-    """The error of the last poll of the repository, if it failed."""
-    why = repository and repository.get("poll_error")
-    return [("problem", why)] if why else []
+    """What is wrong with the repository: its last poll, or what the forge shows of its commits."""
+    repository = repository or {}
+    why, statuses = repository.get("poll_error"), repository.get("status_error")
+    pairs = [("problem", why)] if why else []
+    return [*pairs, ("problem", f"statuses are not delivered: {statuses}")] if statuses else pairs
 
 
 def _component_text(component: ComponentJson) -> str:

@@ -13,8 +13,10 @@ from libs.common.bus import Bus, open_bus
 from libs.common.db import Database
 from libs.common.http.app import ReadinessCheck, create_app
 from libs.common.http.client import open_service_clients
+from libs.common.http.public_client import open_public_http
 from libs.common.settings import Settings, require_settings
 from services.registry.app_removal import AppRemover
+from services.registry.commit_statuses.sender import StatusSender
 from services.registry.delivery_log import DeliveryLog
 from services.registry.dependencies import Dependencies
 from services.registry.deployments.worker import DeploymentWorker
@@ -97,8 +99,10 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
         group.create_task(git_cache.check_git_version(), name="git version")
         remotes, events = RemoteResolver(database, secret_reader, hosted), EventPublisher(bus, group)
         process_runtime = uses_process_runtime(settings)
+        public_http = await stack.enter_async_context(open_public_http(settings.reachable_repository_networks))
+        status_sender = StatusSender(database, secret_reader, public_http, settings.public_url, group)
         deployment_worker = DeploymentWorker(
-            database, git_cache, remotes, events, group, process_runtime=process_runtime
+            database, git_cache, remotes, events, group, status_sender.wake, process_runtime=process_runtime
         )
         checker = PushChecker(database, git, hosted, process_runtime)
         push_receiver = PushReceiver(
@@ -108,7 +112,9 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
         maintenance = RepositoryMaintenance(hosted, push_receiver)
         poller = Poller(database, git_cache, remotes, deployment_worker.wake, group)
         app_remover = AppRemover(database, git_cache, hosted, peers.scheduler)
-        for loop in (deployment_worker.loop, poller.loop, app_remover.loop, maintenance.loop):
+        for loop in (
+            deployment_worker.loop, poller.loop, app_remover.loop, maintenance.loop, status_sender.loop
+        ):  # fmt: skip
             group.create_task(loop.run(), name=loop.name)
         yield Dependencies(
             settings=settings,
@@ -121,6 +127,7 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
             upload_pack=UploadPack(git, hosted),
             push_receiver=push_receiver,
             remotes=remotes,
+            status_sender=status_sender,
             deployment_worker=deployment_worker,
             app_remover=app_remover,
             events=events,

@@ -31,6 +31,8 @@ class RepositoryJson(TypedDict):
     """The newest known commit of the branch."""
     poll_error: str | None
     """Why the repository could not be read the last time."""
+    status_error: str | None
+    """Why the forge does not show what was deployed: its answer to the last commit status."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,25 @@ class Repository:
     abandoned_head: str | None = None
     poll_error: str | None = None
     polled_at: float = 0.0
+    tags: str | None = None
+    """Pattern of the tags of which the newest is followed; None: the branch is."""
+    forge: str | None = None
+    """As the manifest says."""
+    delivery_forge: str | None = None
+    """The sender of the first verified delivery."""
+    status_credentials: str | None = None
+    sends_statuses: bool = True
+    status_error: str | None = None
+    refused_secret: str | None = None
+    """Name and version of the Secret whose token the forge refused."""
 
     @classmethod
     def from_manifest(cls, app: str, manifest: Manifest) -> Self:
         spec = manifest.spec
         name = manifest.metadata.name
         return cls(
-            app, name, spec.url, spec.branch, spec.path, spec.credentials, spec.poll_interval, spec.webhook.secret
+            app, name, spec.url, spec.branch, spec.path, spec.credentials, spec.poll_interval, spec.webhook.secret,
+            forge=spec.forge, status_credentials=spec.status.credentials, sends_statuses=spec.status.enabled,
         )  # fmt: skip
 
     @classmethod
@@ -92,8 +106,17 @@ class Repository:
 
     def declared_fields(self) -> dict[str, object]:
         """The columns that a Repository manifest sets."""
-        names = ("name", "url", "branch", "path", "credentials", "poll_interval", "webhook_secret")
+        names = (
+            "name", "url", "branch", "path", "credentials", "poll_interval", "webhook_secret", "forge",
+            "status_credentials", "sends_statuses",
+        )  # fmt: skip
         return {name: getattr(self, name) for name in names}
+
+    @property
+    def may_send_statuses(self) -> bool:
+        """Whether there is a forge, and a Secret that may hold a token for it."""
+        has_credentials = (self.status_credentials or self.credentials) is not None
+        return self.url is not None and self.sends_statuses and self.forge != "none" and has_credentials
 
     def to_json(self, hosted_url: str) -> RepositoryJson:
         """`hosted_url`: the address of the built-in repository."""
@@ -104,4 +127,5 @@ class Repository:
             "poll_interval": self.poll_interval,
             "head": self.head,
             "poll_error": self.poll_error,
+            "status_error": self.status_error,
         }

@@ -15,6 +15,7 @@ from libs.common.identity import Caller, caller_from_headers
 from libs.common.messages import AccessChanged
 from libs.common.settings import Settings
 from services.registry.app_removal import AppRemover
+from services.registry.commit_statuses.sender import StatusSender
 from services.registry.delivery_log import DeliveryLog
 from services.registry.deployments.worker import DeploymentWorker
 from services.registry.events import EventPublisher
@@ -43,6 +44,7 @@ class Dependencies:
     upload_pack: UploadPack
     push_receiver: PushReceiver
     remotes: RemoteResolver
+    status_sender: StatusSender
     deployment_worker: DeploymentWorker
     app_remover: AppRemover
     events: EventPublisher

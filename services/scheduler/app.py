@@ -12,6 +12,7 @@ from libs.common.bus import Bus, open_bus
 from libs.common.disk import Disk
 from libs.common.http.app import ReadinessCheck, create_app
 from libs.common.http.client import open_service_clients
+from libs.common.http.public_client import open_public_http
 from libs.common.settings import Settings, require_settings
 from services.scheduler.control_loops import TIMER_INTERVAL_S, ControlLoops
 from services.scheduler.db import open_database
@@ -19,7 +20,6 @@ from services.scheduler.dependencies import Dependencies
 from services.scheduler.live_catalog_cache import LiveCatalogCache
 from services.scheduler.long_poll_notifier import LongPollNotifier
 from services.scheduler.loop_triggers import LoopTriggers
-from services.scheduler.public_http_client import open_public_http
 from services.scheduler.routes import (
     apps,
     callbacks,

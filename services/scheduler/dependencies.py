@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from libs.common.bus import Bus
 from libs.common.db import Database
 from libs.common.http.client import ServiceClients
+from libs.common.http.public_client import PublicHttpClient
 from libs.common.settings import Settings
 from services.scheduler.live_catalog_cache import LiveCatalogCache
 from services.scheduler.long_poll_notifier import LongPollNotifier
 from services.scheduler.loop_triggers import LoopTriggers
 from services.scheduler.model.run import Run
-from services.scheduler.public_http_client import PublicHttpClient
 from services.scheduler.read_coalescer import ReadCoalescer
 from services.scheduler.runs.submission_handler import SubmissionHandler
 from services.scheduler.runs.views import RunJson

@@ -74,6 +74,13 @@ def test_the_poll_error_of_a_repository_is_shown(run: Run, mesh: FakeMesh) -> No
     assert run("app", "show", "a").out.splitlines()[2] == f"problem     {why}"
 
 
+def test_a_forge_that_takes_no_statuses_is_shown(run: Run, mesh: FakeMesh) -> None:
+    repository = {"url": "file:///r", "poll_error": None, "status_error": "Gitea answered 401 to a commit status"}
+    mesh.set_replies("GET", "/api/v1/apps/a", {"name": "a", "repository": repository})
+    problem = run("app", "show", "a").out.splitlines()[2]
+    assert problem == "problem     statuses are not delivered: Gitea answered 401 to a commit status"
+
+
 def test_sync_waits_until_it_is_live(run: Run, mesh: FakeMesh) -> None:
     mesh.set_replies("POST", "/api/v1/apps/a/sync", Reply(202, STARTED))
     mesh.set_replies("GET", "/api/v1/apps/a/deployments/d1", STARTED, {**LIVE, "steps": [STEP]})

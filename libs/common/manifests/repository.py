@@ -3,9 +3,9 @@
 import re
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
-from libs.common.manifests.fields import Duration, Folder, Header, MinQuantity, Name, Pattern, Section
+from libs.common.manifests.fields import Duration, Flag, Folder, Header, MinQuantity, Name, Pattern, Section
 
 BRANCH: Final = r"(?!-)(?!.*(\.\.|//|@\{|\.lock$|/$))[^\s~^:?*\[\\\x00-\x1f]{1,255}"
 URL_PATTERN: Final = re.compile(r"(https?|ssh|file)://[^\s]+|[\w.-]+@[\w.-]+:[^\s]([^\t-\r]*[^\s])?", re.ASCII)
@@ -26,6 +26,23 @@ class Webhook(Section):
     secret: Name | None = None
 
 
+ForgeName = Literal[
+    "github", "gitea", "forgejo", "gogs", "gitbucket", "gitlab", "bitbucket", "bitbucket-dc", "azure", "none"
+]
+
+
+class StatusReports(Section):
+    """What the forge is told of each commit; `status: off` in YAML is `enabled: false`."""
+
+    credentials: Name | None = None
+    enabled: Flag = True
+
+
+def read_status(value: object) -> object:
+    """`off` is a text here, and false in other readers of YAML."""
+    return {"enabled": False} if value == "off" or value is False else value
+
+
 class RepositorySpec(Section):
     url: Annotated[str, AfterValidator(normalize_url)] | None = None
     """None: the built-in repository, to which one pushes at `{public URL}/git/{app}.git`."""
@@ -34,6 +51,12 @@ class RepositorySpec(Section):
     credentials: Name | None = None
     poll_interval: Annotated[Duration, MinQuantity(1, "1s")] = 30.0
     webhook: Webhook = Webhook()
+    forge: ForgeName | None = None
+    """None: by the host, else by the first verified delivery."""
+    status: Annotated[
+        StatusReports,
+        BeforeValidator(read_status, json_schema_input_type=StatusReports | Literal["off", False]),
+    ] = StatusReports()
 
 
 class Repository(Header):

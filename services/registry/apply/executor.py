@@ -120,7 +120,10 @@ class ApplyExecutor:
             encrypted = self._ensure_webhook_secret(
                 desired, repository.encrypted_webhook_secret if repository else None
             )
-            await apps.put_repository(conn, replace(desired, encrypted_webhook_secret=encrypted, polled_at=now))
+            desired = replace(desired, encrypted_webhook_secret=encrypted, polled_at=now)
+            if repository is not None and repository.url == desired.url:
+                desired = replace(desired, delivery_forge=repository.delivery_forge)
+            await apps.put_repository(conn, desired)
             if desired.url is not None or (repository is not None and repository.head is not None):
                 await deployments.add(conn, self._app, DeploymentTrigger.APPLY, now)
 

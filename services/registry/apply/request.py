@@ -34,7 +34,10 @@ class ApplyRequest:
         if self.repository is None:
             return []
         spec, names = self.repository.body.spec, {*declared_names, *(secret.name for secret in self.secrets)}
-        references = ((("spec", "credentials"), spec.credentials), (("spec", "webhook", "secret"), spec.webhook.secret))
+        references = (
+            (("spec", "credentials"), spec.credentials), (("spec", "webhook", "secret"), spec.webhook.secret),
+            (("spec", "status", "credentials"), spec.status.credentials),
+        )  # fmt: skip
         return [
             self.repository.problem_at(path, f'there is no Secret "{name}"; declare it in this file')
             for path, name in references

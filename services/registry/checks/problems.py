@@ -39,3 +39,9 @@ def error_without_position(message: str) -> DeploymentErrorJson:
 def problem_to_json(problem: Problem) -> DeploymentErrorJson:
     """A problem in the JSON of deployments and of validate."""
     return {"file": problem.file, "line": problem.line, "column": problem.column, "message": problem.message}
+
+
+def describe_error(error: DeploymentErrorJson) -> str:
+    """The sentence, with its place when there is one."""
+    place = f"{error['file']}:{error['line']}:{error['column']}: " if error.get("file") else ""
+    return f"{place}{error['message']}"

@@ -68,9 +68,11 @@ async def put_repository(conn: AsyncConnection, repository: Repository) -> None:
     values: dict[str, object] = {
         **repository.declared_fields(),
         "encrypted_webhook_secret": repository.encrypted_webhook_secret,
+        "delivery_forge": repository.delivery_forge,
         "head": None,
     }
     values |= {"abandoned_head": None, "poll_error": None, "polled_at": repository.polled_at}
+    values |= {"status_error": None, "refused_secret": None}
     statement = upsert(conn, repositories).values(app=repository.app, **values)
     await conn.execute(statement.on_conflict_do_update(index_elements=["app"], set_=values))
 
@@ -106,5 +108,5 @@ async def abandon_head(conn: AsyncConnection, app: str, head: str | None) -> Non
 
 
 async def update_repository(conn: AsyncConnection, app: str, **columns: Any) -> None:
-    """Set `head`, `abandoned_head` or `poll_error`."""
+    """Set columns that no manifest declares, such as `head` or `poll_error`."""
     await conn.execute(update(repositories).where(repositories.c.app == app).values(**columns))

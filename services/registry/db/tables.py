@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    true,
 )
 
 from libs.common.db import Json
@@ -63,6 +64,13 @@ repositories = Table(
     Column("abandoned_head", String(64), comment="the head that a rollback left: it is not new until another one is"),
     Column("poll_error", Text),
     Column("polled_at", Double, nullable=False),
+    Column("tags", Text, comment="the newest tag that matches is followed; when null, the branch"),
+    Column("forge", String(16), comment="as its manifest says; when null, by the host or the first verified delivery"),
+    Column("delivery_forge", String(16), comment="the forge that sent the first verified delivery"),
+    Column("status_credentials", NAME, comment="the Secret with the token for commit statuses; else credentials"),
+    Column("sends_statuses", Boolean, nullable=False, server_default=true()),
+    Column("status_error", Text, comment="why the last commit status was not delivered"),
+    Column("refused_secret", String(80), comment="name and version of the Secret whose token the forge refused"),
 )
 
 secrets = Table(
@@ -168,6 +176,25 @@ deliveries = Table(
     Column("failed_check", String(64)),
     Column("detail", Text, comment="why it was refused"),
     Index("registry_deliveries_by_app", "app", "received_at"),
+)
+
+commit_statuses = Table(
+    "registry_commit_statuses",
+    metadata,
+    _app_key_column(),
+    Column("commit_id", String(64), primary_key=True),
+    Column("deployment", ID, nullable=False),
+    Column("seq", COUNTER, nullable=False, comment="of the deployment: an older one changes nothing"),
+    Column("state", String(16), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("version", Integer, nullable=False, comment="grows with every change"),
+    Column("sent_version", Integer, nullable=False),
+    Column("changed_at", Double, nullable=False),
+    Column("sent_at", Double, nullable=False, comment="of the last try; 0 before it"),
+    Column("next_at", Double, nullable=False, comment="not before this time"),
+    Column("claimed_until", Double, nullable=False, comment="a replica sends it"),
+    Column("tries", Integer, nullable=False),
+    Column("failing_since", Double),
 )
 
 access = Table(

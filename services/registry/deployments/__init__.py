@@ -1,1 +1,2 @@
-"""The deployment's state machine: values, the decision about a push, the worker, transitions in the database."""
+"""The deployment's state machine: values, the decision about a push, the worker, transitions in the database, what the
+forge is told."""

@@ -6,7 +6,7 @@ deletion of the app came first.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ from libs.common.manifests import Problem
 from libs.common.manifests.catalog import Catalog
 from services.registry.checks import secret_usage
 from services.registry.checks.problems import DeploymentErrorJson, problem_to_json
-from services.registry.db import Connection, access_feed, apps, deployments, secrets
+from services.registry.db import Connection, access_feed, apps, commit_statuses, deployments, secrets
 from services.registry.db.deployments import REGISTRY
 from services.registry.deployments.state import PENDING_ONLY, Deployment, StepHistory
 from services.registry.git.cache import Commit
@@ -36,18 +36,25 @@ class StartResult:
 
 
 class DeploymentProgress:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, wake_status_sender: Callable[[], None]) -> None:
         self._database = database
+        self._wake_status_sender = wake_status_sender
 
     @asynccontextmanager
     async def _locked_deployment(self, deployment: Deployment) -> AsyncIterator[tuple[Connection, float]]:
-        """A transaction that holds the app's and the deployment's row locks, and its time."""
+        """A transaction that holds the app's and the deployment's row locks, and its time.
+
+        At its end the forge is to be told what has changed.
+        """
         async with self._database.write() as conn:
             if await apps.get(conn, deployment.app, lock=True) is None:
                 raise Superseded
             if not await deployments.lock_if_status(conn, deployment.id, PENDING_ONLY):
                 raise Superseded
-            yield conn, await database_time(conn)
+            now = await database_time(conn)
+            yield conn, now
+            await commit_statuses.record(conn, deployment.app, deployment.id, now)
+        self._wake_status_sender()
 
     async def start(self, deployment: Deployment) -> StepHistory:
         """Start the fetch, and supersede older deployments that await the same head."""

@@ -8,7 +8,7 @@ from libs.common.manifests.catalog import Catalog
 from libs.common.protocol.deployment import DeploymentReport, RolloutProblem
 from services.registry.apps import App
 from services.registry.checks.problems import DeploymentErrorJson
-from services.registry.db import Connection, apps, deployments
+from services.registry.db import Connection, apps, commit_statuses, deployments
 from services.registry.db.deployments import SCHEDULER
 from services.registry.deployments.progress import log_event, log_failed, log_superseded
 from services.registry.deployments.state import Deployment, DeploymentStep
@@ -26,6 +26,7 @@ async def apply_report(database: Database, deployment_id: str, report: Deploymen
         superseded: list[str] = []
         if changed and report.status == "live":
             superseded = await deployments.supersede_older(conn, deployment.app, "live", deployment.seq, now)
+        await commit_statuses.record(conn, deployment.app, deployment_id, now)
     if changed:
         _log_change(deployment, report)
         log_superseded(deployment, superseded)

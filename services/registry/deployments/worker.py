@@ -8,6 +8,7 @@ the transition is conditional on the status, so that one of them wins.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
@@ -48,6 +49,7 @@ class DeploymentWorker:
         remotes: RemoteResolver,
         events: EventPublisher,
         group: asyncio.TaskGroup,
+        wake_status_sender: Callable[[], None],
         *,
         process_runtime: bool = False,
     ) -> None:
@@ -57,7 +59,7 @@ class DeploymentWorker:
         self._git_cache = git_cache
         self._remotes = remotes
         self._events = events
-        self._progress = DeploymentProgress(database)
+        self._progress = DeploymentProgress(database, wake_status_sender)
         self._executor = KeyedExecutor("deployment", group, MAX_CONCURRENT_DEPLOYMENTS, self.wake)
         self.loop = PeriodicTask("deployments", self._start_pending, SCAN_INTERVAL_S)
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 from libs.common.db import Database
-from services.registry.checks.problems import DeploymentErrorJson
+from services.registry.checks.problems import describe_error
 from services.registry.db import deployments
 from services.registry.deployments.state import OPEN_STATUSES, Deployment, DeploymentStep
 from services.registry.published_apis import list_apis
@@ -89,8 +89,3 @@ def describe_end(deployment: Deployment, urls: list[str]) -> Iterator[str]:
 def is_unchanged(deployment: Deployment) -> bool:
     """Whether its fetch found the commit that is live, or being deployed, already."""
     return [step.name for step in deployment.steps] == ["fetch"] and deployment.steps[0].status == "succeeded"
-
-
-def describe_error(error: DeploymentErrorJson) -> str:
-    place = f"{error['file']}:{error['line']}:{error['column']}: " if error.get("file") else ""
-    return f"{place}{error['message']}"

@@ -32,6 +32,7 @@ from services.registry.forges.parsed_delivery import (
 )
 from services.registry.forges.pushes import find_change
 from services.registry.forges.refusals import UnprovenDelivery
+from services.registry.forges.status_apis import STATUS_APIS
 from services.registry.git.error_messages import BranchNotFound
 from services.registry.routes.pushed_deployment import HEAD_TIMEOUT_S, deploy_push, deployment_response
 
@@ -111,6 +112,7 @@ async def _handle_delivery(
     if (repeated_response := await _find_repeated(deps, ns, parsed.delivery_id)) is not None:
         return repeated_response
     await deps.delivery_log.check_rate(ns)
+    await _remember_forge(deps, repository, forge)
     change = find_change(parsed.changes, repository.branch)
     delivery = _make_record(ns, forge, parsed, describe_ref(change or next(iter(parsed.changes), None)))
     if parsed.is_ping:
@@ -126,6 +128,13 @@ async def _handle_delivery(
         async with deps.database.write() as conn:
             await apps.update_repository(conn, ns, poll_error=error.detail)
         return await _record_response(deps, delivery, _ignored_response(error.detail))
+
+
+async def _remember_forge(deps: Dependencies, repository: Repository, forge: Forge) -> None:
+    """The first verified delivery says which forge is to be told of commits."""
+    if repository.delivery_forge is None and forge.name in STATUS_APIS:
+        async with deps.database.write() as conn:
+            await apps.update_repository(conn, repository.app, delivery_forge=forge.name)
 
 
 async def _find_repeated(deps: Dependencies, ns: str, delivery_id: str | None) -> Response | None:

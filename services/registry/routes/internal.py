@@ -48,6 +48,7 @@ async def list_deployments(deps: DependenciesDep, status: Literal["starting"] = 
 @router.post("/deployments/{deployment}/report", status_code=204)
 async def report_deployment(deployment: str, report: DeploymentReport, deps: DependenciesDep) -> None:
     await apply_report(deps.database, deployment, report)
+    deps.status_sender.wake()
 
 
 @router.get("/access")

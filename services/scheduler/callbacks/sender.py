@@ -12,6 +12,7 @@ import aiohttp
 import orjson
 
 from libs.common.db import Database, database_time
+from libs.common.http.public_client import PublicHttpClient
 from libs.common.periodic_task import for_each
 from libs.common.settings import Settings
 from services.scheduler import credential_encryption
@@ -21,7 +22,6 @@ from services.scheduler.db import runs as run_rows
 from services.scheduler.loop_triggers import LoopTriggers
 from services.scheduler.model.callback import Callback, Delivery
 from services.scheduler.model.run import Run
-from services.scheduler.public_http_client import PublicHttpClient
 from services.scheduler.runs import queries
 
 MAX_BATCH = 64
@@ -116,7 +116,7 @@ async def _post_delivery(
             "Content-Type": "application/cloudevents+json; charset=utf-8",
             "User-Agent": "mlmesh",
         }
-        status = await public_http.post(callback.spec.url, body, headers)
+        status = (await public_http.send("POST", callback.spec.url, body, headers)).status
     except (OSError, aiohttp.ClientError, TimeoutError, ValueError) as error:
         return None, (str(error) or type(error).__name__)[:500]
     return status, None if 200 <= status < 300 else f"receiver answered {status}"

@@ -11,6 +11,7 @@ import orjson
 
 from libs.common.errors import Invalid, NotFound, Unavailable
 from libs.common.http.client import ServiceClient, ServiceClients
+from libs.common.http.public_client import PublicHttpClient
 from libs.common.json_nul import contains_nul
 from libs.common.manifests.apicomponent import APIComponent, ApiSpec
 from libs.common.manifests.catalog import Catalog
@@ -26,7 +27,6 @@ from services.scheduler.model.callback import CallbackRequest
 from services.scheduler.model.run import Run
 from services.scheduler.plans import submission, submitted_values
 from services.scheduler.plans.planner import new_run_id
-from services.scheduler.public_http_client import PublicHttpClient
 from services.scheduler.runs import async_prediction
 from services.scheduler.runs.batch_writer import RunBatchWriter
 from services.scheduler.runs.new_runs import SubmittedRun, log_submission

@@ -16,10 +16,10 @@ import pytest
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
+from libs.common.http.public_client import open_public_http
 from libs.common.http.server import bind
 from services.scheduler.callbacks import signing
 from services.scheduler.plans import callback_request
-from services.scheduler.public_http_client import open_public_http
 from tests.scheduler.conftest import Mesh
 from tests.scheduler.scenarios.test_runs import BODY, go_live
 
@@ -87,14 +87,15 @@ async def test_no_spelling_of_the_host_reaches_an_internal_address(host: str) ->
     async with run_receiver() as receiver, open_public_http([]) as client:
         url = f"http://{host}:{receiver.port}/"
         with pytest.raises(OSError, match=r"is not a public address|not known"):
-            await client.post(url, b"", {})
+            await client.send("POST", url, b"", {})
         assert receiver.received == []
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "localhost", "127.0.0.\U0001fbf1"])
 async def test_an_allowed_address_is_called_by_the_name_that_was_given(host: str) -> None:
     async with run_receiver() as receiver, open_public_http(["127.0.0.0/8", "::1/128"]) as client:
-        assert await client.post(f"http://{host}:{receiver.port}/", b"hello", {"X-Who": "me"}) == 204
+        url = f"http://{host}:{receiver.port}/"
+        assert (await client.send("POST", url, b"hello", {"X-Who": "me"})).status == 204
         headers, body = receiver.received[0]
         plain = "127.0.0.1" if host == "127.0.0.\U0001fbf1" else host
         assert (headers.getall("Host"), headers["X-Who"], body) == ([f"{plain}:{receiver.port}"], "me", b"hello")

@@ -1,0 +1,1 @@
+"""Tells forges what became of each commit: the loop that sends, and with which token."""

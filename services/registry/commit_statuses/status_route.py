@@ -1,0 +1,71 @@
+"""How an app's commit statuses reach its forge: which API, at which address, with which token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from libs.common.db import Database
+from libs.common.errors import Conflict
+from services.registry.apps import Repository
+from services.registry.db import apps, secrets
+from services.registry.forges.access_tokens import AccessToken
+from services.registry.forges.repository_address import RepositoryAddress, find_forge_of_host, make_address
+from services.registry.forges.status_apis import STATUS_APIS, StatusApi
+from services.registry.git.repository_url import InvalidRepositoryUrl, parse_repository_url
+from services.registry.secrets.reader import SecretReader
+
+
+class MissingToken(Conflict):
+    """The Secret that the Repository names for statuses has no value yet."""
+
+
+@dataclass(frozen=True)
+class StatusRoute:
+    """`secret` is the name and version of the Secret that holds the token."""
+
+    api: StatusApi
+    address: RepositoryAddress
+    token: AccessToken
+    secret: str
+
+
+async def find_route(database: Database, secret_reader: SecretReader, app: str) -> StatusRoute | None:
+    """None when there is nowhere to send to, or the forge refused this token before. Raises MissingToken."""
+    async with database.read() as conn:
+        repository = await apps.get_repository(conn, app)
+        declared = await secrets.list_secrets(conn, app)
+    name = repository and (repository.status_credentials or repository.credentials)
+    address = locate_repository(repository) if repository is not None and repository.may_send_statuses else None
+    if repository is None or name not in declared or address is None:
+        return None
+    secret = f"{name} {declared[name].version}"
+    api = STATUS_APIS.get(choose_forge(repository, address) or "")
+    token = read_token(await secret_reader.get_values(app, name), is_for_git=repository.status_credentials is None)
+    if api is None or secret == repository.refused_secret:
+        return None
+    if token is None and repository.status_credentials is not None:
+        raise MissingToken(f"the token has no value yet; set it with: mlmesh secret set {app} {name} token")
+    return None if token is None else StatusRoute(api, address, token, secret)
+
+
+def locate_repository(repository: Repository) -> RepositoryAddress | None:
+    """None for a folder, which is at no forge."""
+    try:
+        url = parse_repository_url(repository.url or "")
+    except InvalidRepositoryUrl:
+        return None
+    port = "" if url.port == url.default_port else f":{url.port}"
+    return None if url.scheme == "file" else make_address(url.scheme, url.host, port, url.path)
+
+
+def choose_forge(repository: Repository, address: RepositoryAddress) -> str | None:
+    return repository.forge or find_forge_of_host(address.host) or repository.delivery_forge
+
+
+def read_token(values: dict[str, str], *, is_for_git: bool) -> AccessToken | None:
+    """From a Secret with `token`, or `username` and `password`; a password for Git alone is not tried elsewhere."""
+    if token := values.get("token"):
+        return AccessToken(token.strip())
+    if not is_for_git and (password := values.get("password")):
+        return AccessToken(password.strip(), values.get("username", "").strip())
+    return None
