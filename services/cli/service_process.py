@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import re
 import signal
@@ -18,6 +17,7 @@ import typer
 from services.cli import render
 from services.cli.cli_errors import Failure, NotReachable, WrongUsage
 from services.cli.preflight import check_database, check_service
+from services.cli.process_memory import tune_memory
 from services.cli.service_factories import ServiceFactories
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 WITH_DATABASE = ("registry", "scheduler", "databox")
 REQUIRED = {"registry": ("internal_token", "secret_key")}
-GC_THRESHOLDS = (10_000, 20, 50)
-"""Thresholds of the cyclic garbage collector."""
 DATABASE_WAIT_S = 30.0
 """How long a starting service waits for its database."""
 DATABASE_RETRY_S = 1.0
@@ -104,20 +102,11 @@ async def serve_until_signal(
     async with stop_on_signals() as stop, run_server(factories.load_factory(name)(settings), bound) as ended:
         if inherited is not None:
             asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)  # end of file: the supervisor has ended
-        tune_gc()
+        tune_memory()
         log.get(name).info("Listening", address=socket_url(bound))
         await wait_for_any(stop, ended)
         if ended.is_set():
             raise Failure(f"{name} ended by itself; its log says why")
-
-
-def tune_gc() -> None:
-    """Freeze start-up objects and run the cyclic collector rarely: requests create almost no cycles.
-
-    A full collection takes as long as a hundred requests.
-    """
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
 
 
 async def wait_for_database(database_url: str, within: float) -> None:

@@ -17,8 +17,9 @@ from services.cli import down, preflight, profile, render
 from services.cli.cli_errors import Failure
 from services.cli.client import is_mesh_running
 from services.cli.data_dir import free_disk_space, load_or_create_key, lock_data_dir
+from services.cli.process_memory import tune_memory
 from services.cli.service_factories import START_ORDER, ServiceFactories
-from services.cli.service_process import load_settings, run_event_loop, stop_on_signals, tune_gc, wait_for_any
+from services.cli.service_process import load_settings, run_event_loop, stop_on_signals, wait_for_any
 
 if TYPE_CHECKING:
     from libs.common.bus import Bus
@@ -163,7 +164,7 @@ async def _start_services(
             why = error.extensions.get("why")
             message = f"{name} cannot start: {why}" if why else f"{name} ended while it was starting; its log says why"
             raise Failure(message) from error
-    tune_gc()
+    tune_memory()
     return ended
 
 
