@@ -93,6 +93,13 @@ async def _put_value(conn: AsyncConnection, app: str, name: str, key: str, value
     await conn.execute(statement.on_conflict_do_update(index_elements=["app", "name", "key"], set_=value.__dict__))
 
 
+async def forget_values(conn: AsyncConnection, app: str, name: str, now: float) -> bool:
+    """Delete the values of a secret that stays declared. Whether it existed."""
+    await conn.execute(delete(secret_values).where(secret_values.c.app == app, secret_values.c.name == name))
+    statement = update(secrets).where(secrets.c.app == app, secrets.c.name == name)
+    return (await conn.execute(statement.values(version=secrets.c.version + 1, updated_at=now))).rowcount > 0
+
+
 async def remove(conn: AsyncConnection, app: str, name: str) -> bool:
     """Whether it existed."""
     await conn.execute(delete(secret_values).where(secret_values.c.app == app, secret_values.c.name == name))

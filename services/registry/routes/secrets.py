@@ -18,7 +18,8 @@ from libs.common.manifests.fields import Name
 from libs.common.manifests.messages import closest_name
 from libs.common.manifests.secret import Key
 from libs.common.times import iso_time
-from services.registry.db import access_feed, apps, deployments, secrets
+from services.registry.checks.secret_usage import list_used_secrets
+from services.registry.db import Connection, access_feed, apps, deployments, secrets
 from services.registry.db.secrets import EncryptedValue, Secret
 from services.registry.dependencies import AppNotFound, CallerDep, Dependencies, DependenciesDep
 from services.registry.secrets.vault import hash_password
@@ -164,9 +165,19 @@ async def delete_secret_key(ns: str, name: str, key: str, deps: DependenciesDep,
 
 @router.delete("/{name}", status_code=204)
 async def delete_secret(ns: str, name: str, deps: DependenciesDep, caller: CallerDep) -> None:
+    """Delete its values. What the live deployment uses stays declared: its version must not begin again."""
     caller.require_scope("write", ns)
     async with deps.database.write() as conn:
-        if not await secrets.remove(conn, ns, name):
+        if await _is_used(conn, ns, name):
+            existed = await secrets.forget_values(conn, ns, name, await database_time(conn))
+        else:
+            existed = await secrets.remove(conn, ns, name)
+        if not existed:
             raise NotFound(f'{ns} has no secret "{name}"')
         await access_feed.record_change(conn, ns)
     deps.publish_access_change(ns)
+
+
+async def _is_used(conn: Connection, ns: str, name: str) -> bool:
+    catalog = await deployments.get_live_catalog(conn, ns)
+    return catalog is not None and (name in catalog.secrets or name in list_used_secrets(catalog))

@@ -84,6 +84,21 @@ async def test_a_deleted_secret_has_no_values_any_more(registry: Registry) -> No
     assert (await registry.get("/internal/access"))["apps"]["leafscan"]["secrets"] == {}
 
 
+async def test_what_the_live_deployment_uses_stays_declared_and_its_versions_never_repeat(
+    each_registry: Registry, working_copy: WorkingCopy
+) -> None:
+    """An instance with the values of before the deletion would pass for one with those of after it."""
+    working_copy.commit({"manifests/api.yml": PROTECTED_API})
+    await each_registry.apply(working_copy)
+    await each_registry.call("PUT", f"{SECRETS}/api-users", {"data": {"alice": "sesame"}})
+    await each_registry.make_live()
+    assert (await each_registry.call("DELETE", f"{SECRETS}/api-users")).status == 204
+    (secret,) = (await each_registry.get(SECRETS))["items"]
+    assert (secret["keys"], secret["missing"], secret["version"]) == ([], ["alice"], 2)
+    assert (await each_registry.call("PUT", f"{SECRETS}/api-users", {"data": {"alice": "other"}})).status == 204
+    assert (await each_registry.get("/internal/access"))["apps"]["leafscan"]["secrets"] == {"api-users": 3}
+
+
 async def test_the_database_holds_no_value_in_clear(registry: Registry, sqlite_url: str) -> None:
     await create_app(registry)
     await registry.call("PUT", f"{SECRETS}/users", {"data": {"alice": "open-sesame"}})
