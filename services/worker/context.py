@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from libs.common.settings import Settings
 from services.worker.failures import TaskFailed
 from services.worker.files.checkout import CheckoutCache
 from services.worker.files.file_cache import FileCache
+from services.worker.files.hidden_values import load_hidden_values, save_hidden_values
 from services.worker.files.models import ModelCache
 from services.worker.held_tasks import HeldTask
 from services.worker.lease import Lease
@@ -78,32 +80,42 @@ class WorkerContext:
         isolated = isinstance(lease.spec, InstanceSpec) and lease.spec.egress == "none"
         return await retry(lambda: self.runtime.mesh_url(lease.app, egress=not isolated))
 
-    async def get_secrets(self, lease: Lease, spec: ContainerFields) -> Secrets:
+    async def get_secrets(self, held_task: HeldTask, spec: ContainerFields) -> Secrets:
         """Fetch the values of the secrets in its environment. Raises TaskFailed."""
-        return await self._fetch_secrets(lease.app, spec.secrets)
+        return await self._fetch_secrets(held_task, spec.secrets)
 
-    async def get_registry_login(self, lease: Lease) -> dict[str, str] | None:
+    async def get_registry_login(self, held_task: HeldTask) -> dict[str, str] | None:
         """Return the credentials of the image registry; None: anonymous. Raises TaskFailed."""
-        name = lease.spec.image_credentials
+        name = held_task.lease.spec.image_credentials
         if not name:
             return None
-        credentials = (await self._fetch_secrets(lease.app, [name]))[name]
+        credentials = (await self._fetch_secrets(held_task, [name]))[name]
         if not {"username", "password"} <= credentials.keys():
             raise TaskFailed(
                 "image", f"Secret {name} needs the keys username and password to be the image's credentials"
             )
         return {"username": credentials["username"], "password": credentials["password"]}
 
-    async def _fetch_secrets(self, app: str, names: Sequence[str]) -> Secrets:
+    async def _fetch_secrets(self, held_task: HeldTask, names: Sequence[str]) -> Secrets:
+        """The task's log and status hide the values from now on."""
         if not names:
             return {}
-        path = f"/internal/apps/{app}/secrets/values"
+        path = f"/internal/apps/{held_task.lease.app}/secrets/values"
         try:
             query = SecretsQuery(names=tuple(names))
             response = await retry(lambda: self.peers.registry.post(path, query.to_json()))
         except Conflict as error:
             raise TaskFailed("secrets", error.detail) from error
-        return SecretValues.model_validate(response).secrets
+        secrets = SecretValues.model_validate(response).secrets
+        held_task.hide_values(value for values in secrets.values() for value in values.values())
+        folder, key = self.task_folder(held_task.lease), self.settings.internal_token
+        await asyncio.to_thread(save_hidden_values, folder, key, held_task.hidden_values)
+        return secrets
+
+    async def load_hidden_values(self, held_task: HeldTask) -> None:
+        """What an earlier worker has hidden of an adopted task."""
+        folder = self.task_folder(held_task.lease)
+        held_task.hide_values(await asyncio.to_thread(load_hidden_values, folder, self.settings.internal_token))
 
     async def prepare_and_start(self, held_task: HeldTask, spec: ContainerSpec) -> None:
         """Prepare and start the container. Raises TaskFailed."""
@@ -111,7 +123,7 @@ class WorkerContext:
 
     async def prepare(self, held_task: HeldTask, spec: ContainerSpec) -> ContainerSpec:
         """Pull or build what the container needs; return the spec with the exact image id. Raises TaskFailed."""
-        spec = replace(spec, registry_login=await self.get_registry_login(held_task.lease))
+        spec = replace(spec, registry_login=await self.get_registry_login(held_task))
         held_task.update_status(state="pulling")
         try:
             image_id = await retry(
@@ -123,7 +135,7 @@ class WorkerContext:
 
     async def resolve_image(self, held_task: HeldTask, image: str) -> str:
         """The exact image that a name means now; pulled if it is missing. Raises TaskFailed, RuntimeFailure."""
-        login = await self.get_registry_login(held_task.lease)
+        login = await self.get_registry_login(held_task)
         held_task.update_status(state="pulling")
         progress = throttle_progress(lambda line: held_task.update_status(detail=line))
         return await retry(lambda: self.runtime.resolve_image(image, progress, login))

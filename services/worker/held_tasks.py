@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal, TypedDict, Unpack
 
 import orjson
 
 from libs.common import log
 from libs.common.protocol.heartbeat import InstanceEndpoint, TaskStatus
+from libs.common.secret_redaction import SecretRedactor
 from services.worker.lease import Lease
 
 STAGE_UPDATE_DELAY_S = 0.1
@@ -34,6 +35,9 @@ class HeldTask:
     def __init__(self, lease: Lease, on_change: Callable[[Lease], None]) -> None:
         self.lease = lease
         self.order: Order | None = None
+        self.hidden_values: frozenset[str] = frozenset()
+        """Values of Secrets that it was given; neither its log nor its status shows them."""
+        self.redactor = SecretRedactor()
         self.status = TaskStatus(task=lease.task, token=lease.token, state="staging")
         self._reported_openapi: dict[str, object] | None = None
         """The OpenAPI document that the scheduler has; it is large, and sent once."""
@@ -42,8 +46,15 @@ class HeldTask:
         self._order_event = asyncio.Event()
         self._on_change = on_change
 
+    def hide_values(self, values: Iterable[str]) -> None:
+        """Hide more values from now on."""
+        self.hidden_values |= frozenset(values)
+        self.redactor = SecretRedactor(self.hidden_values)
+
     def update_status(self, **change: Unpack[StatusChange]) -> None:
         """The scheduler checks the values: it ignores a field that it cannot take."""
+        if detail := change.get("detail"):
+            change["detail"] = self.redactor.redact(detail)
         if any(getattr(self.status, name) != value for name, value in change.items()):
             self.status, self._status_json = self.status.model_copy(update=dict(change)), None
             self._on_change(self.lease)

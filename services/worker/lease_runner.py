@@ -13,6 +13,7 @@ from libs.common import log
 from libs.common.errors import Conflict, MeshError, NotFound
 from libs.common.protocol.report import FailureReason
 from libs.common.redaction import redact_links
+from libs.common.secret_redaction import SecretRedactor
 from libs.common.settings import Settings
 from services.worker.context import WorkerContext
 from services.worker.failures import TaskFailed
@@ -95,7 +96,10 @@ class LeaseRunner:
     async def _run_lease(self, held_task: HeldTask, *, adopted: bool) -> None:
         folder = self._context.task_folder(held_task.lease)
         work = create_work(self._context, held_task)
-        outcome = redact_reason(await self._wait_for_outcome(work, adopted=adopted), folder, self._context.settings)
+        if adopted:
+            await self._context.load_hidden_values(held_task)
+        outcome = await self._wait_for_outcome(work, adopted=adopted)
+        outcome = redact_reason(outcome, folder, self._context.settings, held_task.redactor)
         self._mark_decided()
         log_outcome(held_task.lease, outcome)
         if outcome is None or outcome.outcome != "succeeded":  # else the container has ended
@@ -211,11 +215,13 @@ def log_outcome(lease: Lease, outcome: Outcome | None) -> None:
     logger.info(event, **lease.log_fields, outcome=outcome.outcome, code=outcome.failure_code, why=why)
 
 
-def redact_reason(outcome: Outcome | None, folder: Path, settings: Settings) -> Outcome | None:
-    """Remove signed links and paths of this host from the reason."""
+def redact_reason(
+    outcome: Outcome | None, folder: Path, settings: Settings, redactor: SecretRedactor
+) -> Outcome | None:
+    """Remove values of Secrets, signed links and paths of this host from the reason."""
     if outcome is None or outcome.reason is None:
         return outcome
-    detail = redact_links(outcome.reason["detail"]).replace(f"{folder}/", "")
+    detail = redact_links(redactor.redact(outcome.reason["detail"])).replace(f"{folder}/", "")
     for root in (settings.scratch_folder, settings.data):
         detail = detail.replace(f"{root}/", "…/")
     return replace(outcome, reason={**outcome.reason, "detail": detail})

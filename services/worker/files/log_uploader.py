@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
 from libs.common import log
 from libs.common.errors import Conflict, MeshError
 from libs.common.http.client import ServiceClients
-from services.worker.lease import Lease
+from libs.common.secret_redaction import RedactedStream
+from services.worker.held_tasks import HeldTask
 from services.worker.retry import retry
 from services.worker.runtime import Runtime
 
@@ -28,10 +30,13 @@ TAIL_LINES = 20
 
 
 class LogUploader:
-    """Follows one container's output, from the offset that an earlier worker had reached (`log.sent`)."""
+    """Follows one container's output, from the offset that an earlier worker had reached (`log.sent`).
 
-    def __init__(self, lease: Lease, folder: Path, runtime: Runtime, peers: ServiceClients) -> None:
-        self._lease, self._runtime, self._peers = lease, runtime, peers
+    Values of its Secrets are hidden before anything is kept.
+    """
+
+    def __init__(self, held_task: HeldTask, folder: Path, runtime: Runtime, peers: ServiceClients) -> None:
+        self._held_task, self._lease, self._runtime, self._peers = held_task, held_task.lease, runtime, peers
         self._sent_file = folder / "log.sent"
         self._offset = int(self._sent_file.read_text() or 0) if self._sent_file.exists() else 0
         self._pending = bytearray()
@@ -71,18 +76,26 @@ class LogUploader:
     async def _read_log(self) -> None:
         overlap = min(self._offset, TAIL_BYTES)  # an earlier worker sent this part; it is read for the tail
         try:
-            async for chunk in self._runtime.follow_log(self._lease.container_name, self._offset - overlap):
+            async for chunk in self._follow_redacted(self._offset - overlap):
                 self._tail = (self._tail + chunk)[-TAIL_BYTES:]
                 await self._may_read.wait()
                 self._pending += chunk[overlap:]
                 overlap -= min(overlap, len(chunk))
                 self._update_events()
-        except MeshError as error:
-            log.get("worker").warning("Failed to read the log", task=self._lease.task, why=error.detail)
         finally:
             self._read_all = True
             self._has_data.set()
             self._has_full_chunk.set()
+
+    async def _follow_redacted(self, offset: int) -> AsyncIterator[bytes]:
+        """The log from `offset` on, as long as the runtime can read it."""
+        stream = RedactedStream(self._held_task.redactor)
+        try:
+            async for chunk in self._runtime.follow_log(self._lease.container_name, offset):
+                yield stream.feed(chunk)
+        except MeshError as error:
+            log.get("worker").warning("Failed to read the log", task=self._lease.task, why=error.detail)
+        yield stream.end()
 
     def _update_events(self) -> None:
         (self._has_data.set if self._pending else self._has_data.clear)()

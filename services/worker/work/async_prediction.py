@@ -37,7 +37,7 @@ class AsyncPrediction:
         self.context, self.held_task, self.lease = context, held_task, held_task.lease
         self.spec, self.call = spec, call
         self.folder = context.task_folder(held_task.lease)
-        self.log = LogUploader(self.lease, self.folder, context.runtime, context.peers)
+        self.log = LogUploader(held_task, self.folder, context.runtime, context.peers)
 
     async def run(self, *, adopted: bool) -> Outcome:
         """Raises TaskFailed."""

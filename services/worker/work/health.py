@@ -97,6 +97,7 @@ class HealthMonitor:
     def _set_unhealthy(self, why: str | None) -> None:
         if self._is_healthy:
             fields = {"component": self._spec.component, **self._lease.log_fields}
+            why = None if why is None else self._held_task.redactor.redact(why)
             log.get("worker").warning("Instance unhealthy", why=why, **fields)
         self._is_healthy = False
         self._held_task.update_status(state="unhealthy", detail=why)
@@ -110,6 +111,6 @@ class HealthMonitor:
                 "Invalid OpenAPI document",
                 task=self._lease.task,
                 component=self._spec.component,
-                why=str(error),
+                why=self._held_task.redactor.redact(str(error)),
             )
             return None, f"invalid /openapi.json: {error}"

@@ -20,7 +20,7 @@ class Image:
     def __init__(self, context: WorkerContext, held_task: HeldTask, spec: ImageSpec) -> None:
         self.context, self.held_task, self.spec = context, held_task, spec
         folder = context.task_folder(held_task.lease)
-        self.log = LogUploader(held_task.lease, folder, context.runtime, context.peers)
+        self.log = LogUploader(held_task, folder, context.runtime, context.peers)
 
     async def run(self, *, adopted: bool) -> Outcome:
         """Raises TaskFailed, RuntimeFailure. An adopted one begins again: the engine keeps the layers that it has."""

@@ -26,7 +26,7 @@ class Instance:
     def __init__(self, context: WorkerContext, held_task: HeldTask, spec: InstanceSpec) -> None:
         self.context, self.held_task, self.lease, self.spec = context, held_task, held_task.lease, spec
         self.folder = context.task_folder(held_task.lease)
-        self.log = LogUploader(self.lease, self.folder, context.runtime, context.peers)
+        self.log = LogUploader(held_task, self.folder, context.runtime, context.peers)
 
     async def run(self, *, adopted: bool) -> Outcome:
         """Never returns: any exit of an instance is a failure. Raises TaskFailed."""
@@ -40,7 +40,7 @@ class Instance:
 
     async def _start(self) -> None:
         site = await self.context.build_site(self.lease)
-        secrets = await self.context.get_secrets(self.lease, self.spec)
+        secrets = await self.context.get_secrets(self.held_task, self.spec)
         model = await self.context.models.get(self.lease.app, self.spec.model) if self.spec.model else None
         container = build_instance_container(self.lease, self.spec, site, model, secrets)
         (self.folder / MESH_URL_FILE).write_text(site.mesh_url)

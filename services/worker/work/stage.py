@@ -27,7 +27,7 @@ class Stage:
     def __init__(self, context: WorkerContext, held_task: HeldTask, spec: StageSpec) -> None:
         self.context, self.held_task, self.lease, self.spec = context, held_task, held_task.lease, spec
         self.folder = context.task_folder(held_task.lease)
-        self.log = LogUploader(self.lease, self.folder, context.runtime, context.peers)
+        self.log = LogUploader(held_task, self.folder, context.runtime, context.peers)
 
     async def run(self, *, adopted: bool) -> Outcome:
         """Raises TaskFailed."""
@@ -55,7 +55,7 @@ class Stage:
         if self.context.needs_source and not self.spec.entry_point:
             raise TaskFailed("error", "the process runtime runs no image: give the stage an entryPoint")
         site = await self.context.build_site(self.lease)
-        secrets = await self.context.get_secrets(self.lease, self.spec)
+        secrets = await self.context.get_secrets(self.held_task, self.spec)
         peers, file_cache = self.context.peers, self.context.file_cache
         await stage_in.prepare_inputs(self.lease.app, self.spec, self.folder, peers, file_cache)
         paths = stage_in.variable_paths(self.spec, self.folder)

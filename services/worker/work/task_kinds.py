@@ -22,7 +22,7 @@ class UnreadableTask:
     def __init__(self, context: WorkerContext, held_task: HeldTask, spec: UnreadableSpec) -> None:
         self.held_task, self._problem = held_task, spec.problem
         folder = context.task_folder(held_task.lease)
-        self.log = LogUploader(held_task.lease, folder, context.runtime, context.peers)
+        self.log = LogUploader(held_task, folder, context.runtime, context.peers)
 
     async def run(self, *, adopted: bool) -> Outcome:
         """Raises TaskFailed, also if an earlier worker has started it."""

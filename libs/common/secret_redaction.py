@@ -1,0 +1,107 @@
+"""Hides values of Secrets in logs and errors: as they are, in Base64, in JSON and in URLs. Pure.
+
+A value is replaced by as many asterisks as it has bytes, so that offsets in a log stay what they are.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote
+
+MIN_LENGTH = 6
+"""Characters; a shorter value is not hidden: it would hide parts of ordinary words."""
+LINE_WIDTHS = (64, 76)
+"""A longer form is found piece by piece: PEM and Base64 are written in lines of these widths."""
+ALIGNMENTS = 3
+"""Base64 of a value looks different after one or two other bytes, as in `user:password`."""
+
+
+class SecretRedactor:
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self._forms = sorted({form for value in values for form in list_forms(value)})
+        self._longest_first = sorted(self._forms, key=len, reverse=True)
+
+    def redact(self, text: str) -> str:
+        if not self._forms:
+            return text
+        return self.redact_bytes(text.encode(errors="surrogatepass")).decode(errors="replace")
+
+    def redact_bytes(self, content: bytes) -> bytes:
+        for form in self._longest_first:
+            content = content.replace(form, b"*" * len(form))
+        return content
+
+    def find_incomplete(self, content: bytes, start: int) -> int:
+        """Where, from `start` on, the end of `content` may be the beginning of a value; its length if nowhere."""
+        for position in range(max(start, len(content) - LINE_WIDTHS[-1] + 1), len(content)):
+            end = content[position:]
+            index = bisect_left(self._forms, end)
+            if any(len(form) > len(end) and form.startswith(end) for form in self._forms[index : index + 2]):
+                return position
+        return len(content)
+
+
+class RedactedStream:
+    """Redacts a log that comes in chunks: what may be the beginning of a value waits for the next chunk."""
+
+    def __init__(self, redactor: SecretRedactor) -> None:
+        self._redactor = redactor
+        self._window = b""
+        """What waits, after the bytes before it that a value may have begun in."""
+        self._passed = 0
+        """Bytes of the window that were passed on."""
+
+    def feed(self, chunk: bytes) -> bytes:
+        self._window += chunk
+        return self._pass_until(self._redactor.find_incomplete(self._window, self._passed))
+
+    def end(self) -> bytes:
+        """What still waits."""
+        return self._pass_until(len(self._window))
+
+    def _pass_until(self, end: int) -> bytes:
+        passed = self._redactor.redact_bytes(self._window)[self._passed : end]
+        obsolete = max(0, end - LINE_WIDTHS[-1])
+        self._window, self._passed = self._window[obsolete:], end - obsolete
+        return passed
+
+
+def list_forms(value: str) -> Iterator[bytes]:
+    """The ways in which programs write a value, each at most LINE_WIDTHS[-1] bytes long."""
+    for line in {value, *value.splitlines()}:
+        if len(line.strip()) >= MIN_LENGTH:
+            for form in _encode_line(line.strip()):
+                yield from _cut(form)
+    if len(value.strip()) >= MIN_LENGTH:
+        for text in {value, value.strip()}:
+            for form in _encode_base64(text.encode(errors="surrogatepass")):
+                yield from _cut(form)
+
+
+def _encode_line(line: str) -> Iterator[bytes]:
+    plain = line.encode(errors="surrogatepass")
+    yield plain
+    yield json.dumps(line)[1:-1].encode()
+    yield json.dumps(line, ensure_ascii=False)[1:-1].encode(errors="surrogatepass")
+    yield quote(plain, safe="").encode()
+
+
+def _encode_base64(content: bytes) -> Iterator[bytes]:
+    """The letters that depend on `content` alone, after none, one or two other bytes."""
+    for before in range(ALIGNMENTS):
+        letters = base64.b64encode(bytes(before) + content)
+        form = letters[-(-before * 8 // 6) : (before + len(content)) * 8 // 6]
+        yield form
+        yield form.translate(bytes.maketrans(b"+/", b"-_"))
+
+
+def _cut(form: bytes) -> Iterator[bytes]:
+    if len(form) <= LINE_WIDTHS[0]:
+        yield form
+        return
+    for width in LINE_WIDTHS:
+        pieces = (form[start : start + width] for start in range(0, len(form), width))
+        yield from (piece for piece in pieces if len(piece) >= MIN_LENGTH)
