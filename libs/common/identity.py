@@ -24,6 +24,11 @@ class Caller:
     scopes: frozenset[str] = field(default_factory=frozenset)
     pipelines: frozenset[str] = field(default_factory=frozenset)
 
+    @property
+    def title(self) -> str:
+        """As records name who did something: `token ci`."""
+        return f"token {self.token_name}" if self.token_name else f"user {self.user or ANONYMOUS}"
+
     def has_scope(self, scope: str, app: str | None = None) -> bool:
         """`scope` is `read`, `write` or `admin`; `admin` includes `write`, `write` includes `read`."""
         sufficient = {"read": ("read", "write"), "write": ("write",), "admin": ()}[scope]

@@ -8,6 +8,7 @@ import typer
 
 from services.cli import deployments, render, times
 from services.cli.client import url_path
+from services.cli.deployment_view import short_commit
 from services.cli.session import App, Mesh, field, mesh_command
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def list_apps(mesh: Mesh) -> None:
         name=field("name"),
         title=field("title"),
         status=lambda app: (app.get("newest") or {}).get("status"),
-        live=lambda app: deployments.short_commit((app.get("live") or {}).get("commit")),
+        live=lambda app: short_commit((app.get("live") or {}).get("commit")),
         live_since=lambda app: times.format_age((app.get("live") or {}).get("live_at")),
         **problem,
     )
@@ -51,9 +52,7 @@ def _app_pairs(details: dict[str, Any]) -> list[tuple[str, Any]]:
         *_problem_pairs(details.get("repository")),
         (
             "live",
-            f"{deployments.short_commit(live['commit'])}  {times.format_age(live['live_at'])}"
-            if live
-            else "nothing yet",
+            f"{short_commit(live['commit'])}  {times.format_age(live['live_at'])}" if live else "nothing yet",
         ),
     ]
     if newest and newest.get("id") != live.get("id"):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
 
 from services.cli import render, times
-from services.cli.cli_errors import Failure, format_problem
+from services.cli.cli_errors import Failure
 from services.cli.client import url_path
+from services.cli.deployment_view import change_lines, deployment_lines, first_line, progress_lines, short_commit
 from services.cli.session import App, Mesh, field, mesh_command
 
 nouns = typer.Typer(help="What was pushed, and what became of it.", no_args_is_help=True)
@@ -20,10 +21,6 @@ Wait = Annotated[bool, typer.Option("--wait", help="Until it is live or failed."
 Timeout = Annotated[str, typer.Option("--timeout", metavar="TIME", help="How long to wait: 90s, 10m, 2h.")]
 ENDED = ("live", "failed", "superseded")
 Deployment = Annotated[str | None, typer.Argument(metavar="[DEPLOYMENT]", help="Its id; default: the newest.")]
-
-
-def short_commit(commit: str | None) -> str | None:
-    return commit and commit[:10]
 
 
 @nouns.command("list")
@@ -38,21 +35,28 @@ def list_deployments(
         status=field("status"),
         commit=lambda deployment: short_commit(deployment.get("commit")),
         trigger=field("trigger"),
+        caused_by=field("caused_by"),
         author=field("author"),
         created=lambda deployment: times.format_age(deployment.get("created_at")),
-        message=lambda deployment: (deployment.get("message") or "").partition("\n")[0],
+        message=lambda deployment: first_line(deployment.get("message")),
     )
 
 
 @nouns.command("show")
 @mesh_command
 def show_deployment(mesh: Mesh, app: App, deployment: Deployment = None) -> None:
-    """Steps, errors and warnings of one deployment."""
+    """Who caused a deployment, its steps, errors and warnings, and what it changes of the one before."""
     details = mesh.client.get(_deployment_path(app, deployment or _newest_id(mesh, app)))
-    if mesh.as_json:
-        render.write_json(details)
-    else:
-        render.write_lines("\n".join(deployment_lines(details)))
+    mesh.print_sentence(details, "\n".join([*deployment_lines(details), *_change_section(details.get("changes"))]))
+
+
+def _change_section(changes: Mapping[str, Any] | None) -> Iterator[str]:
+    if changes is None:
+        return
+    since = f"since deployment {changes['since']}" if changes.get("since") else "of the first deployment"
+    lines = list(change_lines(changes))
+    yield f"changes of manifests {since}{':' if lines else ': none'}"
+    yield from lines
 
 
 @nouns.command("rollback")
@@ -88,7 +92,7 @@ def _poll_until_done(mesh: Mesh, app: str, deployment: dict[str, Any], deadline:
     """Poll until the deployment ends, needs an action of the user, or the deadline passes."""
     with render.live_lines() as draw:
         while True:
-            draw(list(deployment_lines(deployment)))
+            draw(list(progress_lines(deployment)))
             if deployment["status"] in ENDED or _required_action(deployment) or time.monotonic() >= deadline:
                 return deployment
             time.sleep(POLL_INTERVAL_S)
@@ -99,25 +103,6 @@ def _required_action(deployment: dict[str, Any]) -> str:
     """What the user must do before the deployment can continue; empty if nothing."""
     waiting = (step for step in deployment.get("steps", []) if step["status"] == "waiting")
     return next((str(step.get("detail") or "") for step in waiting if step["name"] in ("secrets", "fetch")), "")
-
-
-def deployment_lines(deployment: dict[str, Any]) -> Iterator[str]:
-    message = str(deployment.get("message") or "").partition("\n")[0]
-    what = "  ".join(
-        part for part in (short_commit(deployment.get("commit")), deployment.get("author"), message) if part
-    )
-    yield f"deployment {deployment['id']}  {deployment['status']}" + (f"  {what}" if what else "")
-    for step in deployment.get("steps", []):
-        yield f"  {step['name']:<12} {step['status']:<10} {_indent_lines(step.get('detail') or '')}".rstrip()
-    for kind in ("errors", "warnings"):
-        for problem in deployment.get(kind, []):
-            yield f"  {kind[:-1]}: {_indent_lines(format_problem(problem))}"
-            yield from (f"    | {line}" for line in problem.get("log_tail") or ())
-
-
-def _indent_lines(text: str) -> str:
-    """Indent all lines after the first."""
-    return "\n    | ".join(text.splitlines())
 
 
 def _newest_id(mesh: Mesh, app: str) -> str:

@@ -11,7 +11,7 @@ from tests.cli.fake_mesh import FakeMesh, Reply
 DEPLOYMENT: dict[str, Any] = {
     "id": "d1", "commit": "0123456789abcdef", "author": "Ada", "message": "first", "trigger": "sync",
     "status": "live", "created_at": "2026-01-01T00:00:00.000Z", "live_at": "2026-01-01T00:00:01.000Z",
-    "steps": [{"name": "fetch", "status": "succeeded", "detail": "main"}],
+    "steps": [{"name": "fetch", "status": "succeeded", "detail": "main"}], "caused_by": "token ci", "repeats": None,
     "errors": [], "warnings": [{"file": "a.yml", "line": 1, "column": 1, "message": "odd", "log_tail": ["last"]}],
 }  # fmt: skip
 WHY = {"code": "error", "detail": "it broke"}

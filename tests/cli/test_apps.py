@@ -85,7 +85,7 @@ def test_sync_waits_until_it_is_live(run: Run, mesh: FakeMesh) -> None:
     mesh.set_replies("POST", "/api/v1/apps/a/sync", Reply(202, STARTED))
     mesh.set_replies("GET", "/api/v1/apps/a/deployments/d1", STARTED, {**LIVE, "steps": [STEP]})
     done = run("app", "sync", "a", "--wait")
-    live = "deployment d1  live  0123456789  Ada  first\n  fetch        succeeded  main\n"
+    live = "deployment d1  live  0123456789  Ada  first\n  fetch        succeeded           main\n"
     assert (done.code, done.out, done.err) == (0, live, "deployment d1  pending\n" + live)
 
 
@@ -118,6 +118,7 @@ def test_a_deployment_that_fails_is_exit_code_1_with_its_errors(run: Run, mesh: 
     assert done.code == 1
     assert done.err.splitlines()[-1] == "mlmesh: deployment d1 failed; see: mlmesh deployment show a d1"
     assert "  error: manifests/a.yml:3:5: a typo\n" in done.out
+    assert "a typo" not in done.err
 
 
 def test_the_newest_deployment_is_shown_by_default(run: Run, mesh: FakeMesh) -> None:
@@ -160,7 +161,7 @@ def test_further_lines_of_a_reason_stand_below_the_first(run: Run, mesh: FakeMes
     deployment = {**LIVE, "status": "failed", "steps": [step], "errors": [{"message": "pip says\nno such package"}]}
     mesh.set_replies("GET", "/api/v1/apps/a/deployments/d1", deployment)
     assert run("deployment", "show", "a", "d1").out.splitlines()[1:] == [
-        "  start        failed     pip says", "    | no such package",
+        "  start        failed",
         "  error: pip says", "    | no such package",
     ]  # fmt: skip
 

@@ -64,3 +64,20 @@ def parse_duration_text(value: object) -> float:
     if match is None:
         raise ValueError(DURATION_MESSAGE)
     return sum(float(number) * unit for number, unit in zip(match.groups(), SECONDS, strict=True) if number)
+
+
+def format_size(count: int) -> str:
+    """The shortest quantity that is exactly this many bytes: `2Gi`, `1G`, `12`."""
+    units = ((suffix, int(size)) for suffix, size in MULTIPLIERS.items() if size >= 1)
+    return min(
+        (f"{count // size}{suffix}" for suffix, size in units if count % size == 0 and count), key=len, default="0"
+    )
+
+
+def format_duration(seconds: float) -> str:
+    """`1h30m`; whole milliseconds."""
+    remainder, parts = round(seconds * 1000), list[str]()
+    for unit, size in zip(("d", "h", "m", "s", "ms"), SECONDS, strict=True):
+        amount, remainder = divmod(remainder, round(size * 1000))
+        parts += [f"{amount}{unit}"] if amount else []
+    return "".join(parts) or "0s"

@@ -59,14 +59,17 @@ def invalid_from_problems(problems: list[Problem]) -> Invalid:
 
 
 class ApplyExecutor:
-    """`public_url` is the base of the webhook's URL."""
+    """`public_url` is the base of the webhook's URL, `caused_by` who sent the request."""
 
-    def __init__(self, database: Database, vault: Vault, public_url: str, request: ApplyRequest) -> None:
+    def __init__(
+        self, database: Database, vault: Vault, public_url: str, request: ApplyRequest, caused_by: str
+    ) -> None:
         self._database = database
         self._vault = vault
         self._public_url = public_url
         self._request = request
         self._app = request.app
+        self._caused_by = caused_by
         self._response: ApplyJson = {"app": request.app, "applied": [], "warnings": []}
 
     async def run(self) -> ApplyJson:
@@ -125,7 +128,7 @@ class ApplyExecutor:
                 desired = replace(desired, delivery_forge=repository.delivery_forge)
             await apps.put_repository(conn, desired)
             if desired.url is not None or (repository is not None and repository.head is not None):
-                await deployments.add(conn, self._app, DeploymentTrigger.APPLY, now)
+                await deployments.add(conn, self._app, DeploymentTrigger.APPLY, now, self._caused_by)
 
     def _ensure_webhook_secret(self, desired: Repository, encrypted: bytes | None) -> bytes | None:
         """The encrypted webhook secret; a new one is in this response and never shown again."""

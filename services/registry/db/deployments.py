@@ -19,16 +19,21 @@ COLUMNS = [column for column in deployments.c if column.name not in ("reported_w
 
 
 async def add(
-    conn: AsyncConnection, app: str, trigger: str, now: float, rollback_to: Deployment | None = None
+    conn: AsyncConnection, app: str, trigger: str, now: float, caused_by: str, repeats: Deployment | None = None
 ) -> Deployment:
+    """`repeats`: the deployment whose commit a rollback, or a promotion from another app, deploys again."""
     identity = new_id()
     values: dict[str, object] = {
         "id": identity,
         "app": app,
         "trigger": trigger,
         "status": "pending",
-        "pinned_commit": rollback_to and rollback_to.commit_id,
-        "rollback_to": rollback_to and rollback_to.id,
+        "caused_by": caused_by,
+        "author": repeats and repeats.author,
+        "message": repeats and repeats.message,
+        "pinned_commit": repeats and repeats.commit_id,
+        "rollback_to": repeats and repeats.id,
+        "promoted_from": repeats.app if repeats is not None and repeats.app != app else None,
     }
     values |= {"errors": [], "warnings": [], "reported_warnings": [], "created_at": now}
     await conn.execute(insert(deployments).values(**values))
@@ -83,6 +88,17 @@ async def get_previous_live(conn: AsyncConnection, live: Deployment) -> Deployme
     query = select(deployments).where(deployments.c.app == live.app, deployments.c.seq < live.seq)
     query = query.where(deployments.c.live_at.is_not(None), deployments.c.commit_id != live.commit_id)
     rows = await _load_with_steps(conn, query.order_by(deployments.c.seq.desc()).limit(1))
+    return rows[0] if rows else None
+
+
+async def get_compared(conn: AsyncConnection, deployment: Deployment) -> Deployment | None:
+    """The deployment that was live before this one, and which it replaces or would have replaced.
+
+    Deployments become live in their order, so it is the newest older one that ever was.
+    """
+    query = select(deployments).where(deployments.c.app == deployment.app, deployments.c.seq < deployment.seq)
+    query = query.where(deployments.c.live_at.is_not(None)).order_by(deployments.c.seq.desc())
+    rows = await _load_with_steps(conn, query.limit(1))
     return rows[0] if rows else None
 
 

@@ -29,7 +29,7 @@ MAX_COUNTED_RETRIES = 10
 
 
 StepStatus = Literal["running", "waiting", "succeeded", "failed"]
-TriggerName = Literal["apply", "push", "poll", "sync", "rollback"]
+TriggerName = Literal["apply", "push", "poll", "sync", "rollback", "promotion"]
 DeploymentStatus = Literal["pending", "building", "starting", "live", "failed", "superseded"]
 
 
@@ -46,6 +46,14 @@ class DeploymentStepJson(TypedDict):
 
 
 @response_shape
+class RepeatedDeploymentJson(TypedDict):
+    """A deployment, perhaps of another app."""
+
+    app: AppName
+    deployment: str
+
+
+@response_shape
 class DeploymentJson(TypedDict):
     """A commit on its way to be live, or one that was."""
 
@@ -56,6 +64,10 @@ class DeploymentJson(TypedDict):
     author: str | None
     message: str | None
     trigger: TriggerName
+    caused_by: Annotated[str | None, Field(examples=["token ci"])]
+    """Whose token, the webhook of which forge, or `poll`; null of deployments of earlier releases."""
+    repeats: RepeatedDeploymentJson | None
+    """What a rollback or a promotion deploys again: its commit, on its images."""
     status: DeploymentStatus
     steps: list[DeploymentStepJson]
     errors: list[DeploymentErrorJson]
@@ -70,6 +82,7 @@ class DeploymentTrigger(StrEnum):
     POLL = "poll"
     SYNC = "sync"
     ROLLBACK = "rollback"
+    PROMOTION = "promotion"
 
 
 @dataclass(frozen=True)
@@ -94,7 +107,7 @@ class DeploymentStep:
 class Deployment:
     """`seq` orders deployments; `pinned_commit` is the commit of a rollback, None means the branch's head.
 
-    `rollback_to` is the deployment that a rollback repeats.
+    `rollback_to` is the deployment that a rollback or a promotion repeats; `promoted_from` its app, if it is another.
     """
 
     seq: int
@@ -113,15 +126,19 @@ class Deployment:
     live_at: float | None
     steps: tuple[DeploymentStep, ...] = ()
     rollback_to: str | None = None
+    promoted_from: str | None = None
+    caused_by: str | None = None
 
     def to_json(self) -> DeploymentJson:
         return {
             "id": self.id,
             "app": self.app,
-            "commit": self.commit_id,
+            "commit": self.target_commit,
             "author": self.author,
             "message": self.message,
             "trigger": self.trigger,
+            "caused_by": self.caused_by,
+            "repeats": self._repeated_to_json(),
             "status": self.status,
             "steps": [step.to_json() for step in self.steps],
             "errors": list(self.errors),
@@ -129,6 +146,11 @@ class Deployment:
             "created_at": iso_time(self.created_at),
             "live_at": iso_time(self.live_at),
         }
+
+    def _repeated_to_json(self) -> RepeatedDeploymentJson | None:
+        if self.rollback_to is None:
+            return None
+        return {"app": self.promoted_from or self.app, "deployment": self.rollback_to}
 
     @property
     def awaits_head(self) -> bool:

@@ -25,6 +25,7 @@ SCAN_INTERVAL_S = 5.0
 """The longest time between scans for due repositories: one may have been added or changed."""
 MIN_SCAN_INTERVAL_S = 1.0
 """The shortest time between scans, and so the shortest poll interval."""
+CAUSE = "poll"
 MAX_CONCURRENT_POLLS = 4
 """Remotes that are polled at the same time."""
 
@@ -107,5 +108,6 @@ class Poller:
             await apps.update_repository(
                 conn, repository.app, head=head, poll_error=current.poll_error if is_retry else None
             )
-            await deployments.add(conn, repository.app, DeploymentTrigger.POLL, await database_time(conn))
+            now = await database_time(conn)
+            await deployments.add(conn, repository.app, DeploymentTrigger.POLL, now, CAUSE)
         self._wake_worker()

@@ -57,6 +57,7 @@ class Push:
     """One push while it is received. `output` ends with None."""
 
     app: str
+    caused_by: str
     updates: Sequence[RefUpdate] = ()
     """What the hook accepted; Git may still refuse one of them."""
     prefix: bytes = b""
@@ -100,10 +101,10 @@ class PushReceiver:
         """End the answers of pushes that are stored; their deployments go on."""
         self._stopping.set()
 
-    async def receive(self, app: str, client: ClientStream) -> AsyncIterator[bytes]:
-        """The answer to `git-receive-pack`. Raises Unavailable when too many pushes are received."""
+    async def receive(self, app: str, client: ClientStream, caused_by: str) -> AsyncIterator[bytes]:
+        """The answer to `git-receive-pack`; `caused_by`: who pushes. Raises Unavailable at too many pushes."""
         self.slots.check_free(app)
-        push = Push(app)
+        push = Push(app, caused_by)
         self._group.create_task(self._run(push, client), name=f"push to {app}")
         return _read_output(push)
 
@@ -170,7 +171,7 @@ class PushReceiver:
             return None
         async with self._database.write() as conn:
             now = await database_time(conn)
-            deployment = await deployments.add(conn, push.app, DeploymentTrigger.PUSH, now)
+            deployment = await deployments.add(conn, push.app, DeploymentTrigger.PUSH, now, push.caused_by)
         log.get("registry").info("Push received", app=push.app, commit=pushed.new, deployment=deployment.id)
         self._wake_worker()
         return deployment

@@ -43,5 +43,6 @@ async def redeliver_webhook(
             raise NotFound(f'{ns} has no delivery "{delivery}"')
         if await apps.get_repository(conn, ns) is None:
             raise NoRepository()
-        deployment = await deployments.add(conn, ns, DeploymentTrigger.SYNC, await database_time(conn))
+        now = await database_time(conn)
+        deployment = await deployments.add(conn, ns, DeploymentTrigger.SYNC, now, caller.title)
     return accept_deployment(deps, deployment, response)

@@ -16,6 +16,7 @@ from libs.common.storable_text import StorableText
 from services.registry.db import Connection, apps, deployments
 from services.registry.dependencies import AppNotFound, CallerDep, Dependencies, DependenciesDep, DeploymentNotFound
 from services.registry.deployments.progress import log_superseded
+from services.registry.deployments.record import DeploymentRecordJson, load_record
 from services.registry.deployments.state import Deployment, DeploymentJson, DeploymentTrigger
 from services.registry.git.error_messages import BranchNotFound
 from services.registry.git.remotes import NoRepository
@@ -61,13 +62,14 @@ async def list_deployments(
 
 
 @router.get("/deployments/{deployment}")
-async def show_deployment(ns: str, deployment: str, deps: DependenciesDep, caller: CallerDep) -> DeploymentJson:
+async def show_deployment(ns: str, deployment: str, deps: DependenciesDep, caller: CallerDep) -> DeploymentRecordJson:
+    """With the changes of its manifests since the deployment before it."""
     caller.require_scope("read", ns)
     async with deps.database.read() as conn:
         row = await deployments.get(conn, deployment, ns)
     if row is None:
         raise DeploymentNotFound(ns, deployment)
-    return row.to_json()
+    return await load_record(deps.database, row)
 
 
 @router.post("/sync", status_code=202, summary="Deploy the repository's newest commit")
@@ -79,7 +81,8 @@ async def sync(ns: str, deps: DependenciesDep, caller: CallerDep, response: Resp
             raise AppNotFound(ns)
         if await apps.get_repository(conn, ns) is None:
             raise NoRepository()
-        deployment = await deployments.add(conn, ns, DeploymentTrigger.SYNC, await database_time(conn))
+        now = await database_time(conn)
+        deployment = await deployments.add(conn, ns, DeploymentTrigger.SYNC, now, caller.title)
     return accept_deployment(deps, deployment, response)
 
 
@@ -95,7 +98,7 @@ async def rollback(
             raise AppNotFound(ns)
         target, now = await _find_target(conn, ns, body or RollbackTarget()), await database_time(conn)
         await apps.abandon_head(conn, ns, head)
-        deployment = await deployments.add(conn, ns, DeploymentTrigger.ROLLBACK, now, rollback_to=target)
+        deployment = await deployments.add(conn, ns, DeploymentTrigger.ROLLBACK, now, caller.title, target)
         superseded = await deployments.supersede_older(conn, ns, "pending", deployment.seq, now)
     log_superseded(deployment, superseded)
     return accept_deployment(deps, deployment, response)

@@ -150,7 +150,9 @@ async def push(
     await deps.hosted.ensure_repository(app)
     client = open_stream(request, protocol, MAX_PUSH_BYTES)
     return DuplexResponse(
-        await deps.push_receiver.receive(app, client), media_type=f"application/x-{PUSH}-result", headers=NO_CACHE
+        await deps.push_receiver.receive(app, client, caller.title),
+        media_type=f"application/x-{PUSH}-result",
+        headers=NO_CACHE,
     )
 
 

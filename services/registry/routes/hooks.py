@@ -20,7 +20,7 @@ from services.registry.db.ids import new_id
 from services.registry.deliveries import Delivery
 from services.registry.dependencies import Dependencies, DependenciesDep
 from services.registry.deployments.state import DeploymentJson
-from services.registry.forges.forge_table import Forge, is_unsigned_ping, recognize_forge
+from services.registry.forges.forge_table import UNKNOWN, Forge, is_unsigned_ping, recognize_forge
 from services.registry.forges.incoming_delivery import IncomingDelivery
 from services.registry.forges.parsed_delivery import (
     ParsedDelivery,
@@ -123,7 +123,7 @@ async def _handle_delivery(
         if change.deleted:
             await deps.read_remote_head(ns, HEAD_TIMEOUT_S)
             return await _record_response(deps, delivery, _ignored_response(None))
-        return await deploy_push(deps, delivery, change)
+        return await deploy_push(deps, delivery, change, describe_cause(forge))
     except BranchNotFound as error:
         async with deps.database.write() as conn:
             await apps.update_repository(conn, ns, poll_error=error.detail)
@@ -135,6 +135,10 @@ async def _remember_forge(deps: Dependencies, repository: Repository, forge: For
     if repository.delivery_forge is None and forge.name in STATUS_APIS:
         async with deps.database.write() as conn:
             await apps.update_repository(conn, repository.app, delivery_forge=forge.name)
+
+
+def describe_cause(forge: Forge) -> str:
+    return f"webhook of {'an unknown sender' if forge is UNKNOWN else forge.title}"
 
 
 async def _find_repeated(deps: Dependencies, ns: str, delivery_id: str | None) -> Response | None:

@@ -19,7 +19,7 @@ HEAD_TIMEOUT_S = 0.7
 """Forges stop waiting within seconds; the deployment asks a slower remote."""
 
 
-async def deploy_push(deps: Dependencies, delivery: Delivery, change: Change) -> Response:
+async def deploy_push(deps: Dependencies, delivery: Delivery, change: Change, caused_by: str) -> Response:
     """Record the delivery together with its deployment. Raises BranchNotFound, TooManyRequests."""
     ns = delivery.app
     async with deps.database.read() as conn:
@@ -31,7 +31,7 @@ async def deploy_push(deps: Dependencies, delivery: Delivery, change: Change) ->
     )
     async with deps.database.write() as conn:
         await apps.get(conn, ns, lock=True)
-        status, deployment = await _apply_decision(conn, ns, change, head)
+        status, deployment = await _apply_decision(conn, ns, change, head, caused_by)
         await deps.delivery_log.add_accepted(conn, copy_with(delivery, status=status, deployment=deployment.id))
     _log_push(ns, change, deployment.id, status)
     if status == 202:
@@ -45,7 +45,9 @@ def _log_push(ns: str, change: Change, deployment: str | None, status: int) -> N
     log.get("registry").info("Push received", app=ns, **fields)
 
 
-async def _apply_decision(conn: Connection, ns: str, change: Change, head: str | None) -> tuple[int, Deployment]:
+async def _apply_decision(
+    conn: Connection, ns: str, change: Change, head: str | None, caused_by: str
+) -> tuple[int, Deployment]:
     """Decide again under the app's row lock; HTTP status and deployment of the response."""
     context = await _load_context(conn, ns, change)
     decision = decide_push(change.commit, context)
@@ -60,7 +62,7 @@ async def _apply_decision(conn: Connection, ns: str, change: Change, head: str |
     ):
         await apps.record_head(conn, ns, head)
         return 200 if existing.status == "live" else 202, existing
-    return 202, await deployments.add(conn, ns, DeploymentTrigger.PUSH, await database_time(conn))
+    return 202, await deployments.add(conn, ns, DeploymentTrigger.PUSH, await database_time(conn), caused_by)
 
 
 async def _load_context(conn: Connection, ns: str, change: Change) -> PushContext:

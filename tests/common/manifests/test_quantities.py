@@ -69,3 +69,22 @@ def test_what_is_not_a_duration_is_refused(written: object) -> None:
 def test_a_duration_of_years_is_refused(written: object) -> None:
     with pytest.raises(ValueError, match=r"^must be at most 366 days$"):
         quantities.parse_duration(written)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0"), (1, "1"), (1024, "1Ki"), (512 * 2**20, "512Mi"), (2 * 2**30, "2Gi"), (1610612736, "1536Mi"),
+     (10**9, "1G"), (2_500_000, "2500k"), (1_000_001, "1000001")],
+)  # fmt: skip
+def test_a_size_is_written_as_the_shortest_exact_quantity(count: int, text: str) -> None:
+    assert quantities.format_size(count) == text
+    assert quantities.parse_size(text) == count
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (0.5, "500ms"), (30.0, "30s"), (5400, "1h30m"), (172800, "2d"), (90061.001, "1d1h1m1s1ms")],
+)
+def test_a_duration_is_written_in_its_units(seconds: float, text: str) -> None:
+    assert quantities.format_duration(seconds) == text
+    assert quantities.parse_duration(text) == seconds

@@ -38,11 +38,22 @@ def test_a_deployment_is_shown_with_iso_times_and_all_its_fields() -> None:
     document = deployment("live", HEAD, (DeploymentStep("fetch", "succeeded", None, 0.0, 1.5),)).to_json()
     assert document == {
         "id": "d", "app": "leafscan", "commit": HEAD, "author": None, "message": None, "trigger": "push",
-        "status": "live",
+        "caused_by": None, "repeats": None, "status": "live",
         "steps": [{"name": "fetch", "status": "succeeded", "detail": None, "started_at": "1970-01-01T00:00:00.000Z",
                    "finished_at": "1970-01-01T00:00:01.500Z"}],
         "errors": [], "warnings": [], "created_at": "1970-01-01T00:00:01.000Z", "live_at": None,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("promoted_from", "repeats"),
+    [(None, {"app": "leafscan", "deployment": "d0"}), ("staging", {"app": "staging", "deployment": "d0"})],
+)
+def test_what_a_deployment_repeats_and_its_commit_are_known_from_the_start(
+    promoted_from: str | None, repeats: dict[str, str]
+) -> None:
+    document = replace(ROLLBACK, rollback_to="d0", promoted_from=promoted_from, caused_by="token ci").to_json()
+    assert (document["commit"], document["repeats"], document["caused_by"]) == (OLD, repeats, "token ci")
 
 
 UNFETCHED = replace(
