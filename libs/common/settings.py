@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     admin_token: str | None = Field(None, description="a token with every scope")
     internal_token: str = Field("", description="shared secret between services; required outside `mlmesh up`")
     secret_key: str = Field("", description="encrypts secret values, registry only; required outside `mlmesh up`")
+    secret_key_old: str = Field(
+        "", description="a former secret key that values may still be encrypted with, until `mlmesh secret rekey`"
+    )
     registry_url: str = Field("http://127.0.0.1:8011", description="where registry answers")
     scheduler_url: str = Field("http://127.0.0.1:8012", description="where scheduler answers")
     databox_url: str = Field("http://127.0.0.1:8013", description="where databox answers")

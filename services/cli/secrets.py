@@ -8,7 +8,7 @@ import typer
 
 from services.cli import times
 from services.cli.apply import read_secret_text
-from services.cli.cli_errors import WrongUsage
+from services.cli.cli_errors import Failure, WrongUsage
 from services.cli.client import url_path
 from services.cli.session import App, Mesh, field, mesh_command
 
@@ -65,6 +65,18 @@ def delete_secret(mesh: Mesh, app: App, name: Name) -> None:
     """Forget a Secret's values."""
     mesh.client.delete(_secret_path(app, name))
     mesh.print_sentence({"deleted": name}, f"{name} is deleted")
+
+
+@nouns.command("rekey")
+@mesh_command
+def rekey_secrets(mesh: Mesh) -> None:
+    """Encrypt the values of all apps with the mesh's new MLMESH_SECRET_KEY."""
+    result = mesh.client.post("/api/v1/secrets/rekey")
+    done = f"{result['reencrypted']} values have the new key, {result['current']} had it already"
+    if result["unreadable"]:
+        places = ", ".join("/".join(filter(None, (v["app"], v["name"], v["key"]))) for v in result["unreadable"])
+        raise Failure(f"{done}; neither MLMESH_SECRET_KEY nor MLMESH_SECRET_KEY_OLD opens: {places}; set these again")
+    mesh.print_sentence(result, f"{done}; MLMESH_SECRET_KEY_OLD is not needed any more")
 
 
 def _secret_path(app: str, *segments: str) -> str:

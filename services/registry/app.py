@@ -43,6 +43,7 @@ from services.registry.routes import (
     hooks,
     internal,
     keys,
+    rekey,
     secrets,
     tokens,
     validate,
@@ -51,7 +52,7 @@ from services.registry.secrets.reader import SecretReader
 from services.registry.secrets.vault import Vault
 from services.registry.secrets.webhook_verification import WebhookVerifier
 
-ROUTES = (apply, apps, deployments, deliveries, secrets, keys, tokens, validate, hooks, git, internal)
+ROUTES = (apply, apps, deployments, deliveries, secrets, rekey, keys, tokens, validate, hooks, git, internal)
 MAX_WEBHOOK_BYTES = 10_000_000
 MAX_LARGE_WEBHOOKS = 8
 WEBHOOK_WAIT_S = 2.0
@@ -90,7 +91,7 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
         database = Database(settings.database_url)
         stack.push_async_callback(database.close)
         group = await stack.enter_async_context(_open_task_group())
-        vault = Vault(settings.secret_key)
+        vault = Vault(settings.secret_key, settings.secret_key_old)
         secret_reader, address_policy = SecretReader(database, vault), build_address_policy(settings)
         folder = settings.data / "registry"
         git = GitClient(folder / "home")

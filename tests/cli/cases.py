@@ -105,6 +105,7 @@ CASES = [
         {("GET", f"{APPS}/a/secrets"): page({"name": "users", "keys": ["k"], "missing": [], "updated_at": None})},
     ),
     case("secret unset a users k", {("DELETE", f"{APPS}/a/secrets/users/k"): None}),
+    case("secret rekey", {("POST", "/api/v1/secrets/rekey"): {"reencrypted": 2, "current": 1, "unreadable": []}}),
     case("secret delete a users", {("DELETE", f"{APPS}/a/secrets/users"): None}),
     case("schedule list a", {("GET", f"{APPS}/a/schedules"): page(SCHEDULE)}),
     case("schedule pause a train", {("POST", f"{APPS}/a/schedules/train/pause"): SCHEDULE}),

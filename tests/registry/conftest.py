@@ -173,11 +173,10 @@ def start_registry(tmp_path: Path, peers: FakePeers) -> StartRegistry:
             database=database,
             data=tmp_path / host,
             internal_token=TOKEN,
-            secret_key="a secret key",
             admin_token="the-admin-token",
             scheduler_url=peers.url,
             databox_url=peers.url,
-            **overrides,
+            **{"secret_key": "a secret key", **overrides},
         )
         await make_tables(database)
         bus = MemoryBus()
