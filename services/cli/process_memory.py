@@ -9,7 +9,7 @@ GC_THRESHOLDS = (10_000, 20, 50)
 """Thresholds of the cyclic garbage collector."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Parameters of `mallopt`; source: malloc.h of glibc."""
-TRIM_THRESHOLD_BYTES = 2 << 20
+TRIM_THRESHOLD_BYTES = 16 << 20
 """So much free memory at the end of a heap goes back to the system."""
 MMAP_THRESHOLD_BYTES = 4 << 20
 """A larger block has pages of its own, which go back to the system when it is freed."""
