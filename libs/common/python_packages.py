@@ -55,6 +55,19 @@ def find_requirements(files: Mapping[str, bytes]) -> Requirements:
     )
 
 
+def list_static_dependencies(files: Mapping[str, bytes]) -> tuple[str, ...]:
+    """The dependencies of `[project]`; none when only a build determines them. Raises InvalidProject."""
+    table = _get_table(_parse_pyproject(files), "project")
+    is_dynamic = "dependencies" in _get_list(table, "dynamic", "[project] dynamic")
+    return () if is_dynamic else tuple(_get_list(table, "dependencies", "[project] dependencies"))
+
+
+def read_python_range(files: Mapping[str, bytes]) -> str:
+    """`requires-python` of the project, empty without one. Raises InvalidProject."""
+    version_range = _get_table(_parse_pyproject(files), "project").get("requires-python", "")
+    return version_range if isinstance(version_range, str) else ""
+
+
 def is_relevant_path(path: str) -> bool:
     """Whether a path matches one of RELEVANT_PATTERNS."""
     return any(

@@ -127,6 +127,16 @@ class Settings(BaseSettings):
     worker_advertise: str | None = Field(
         None, description="this host's address for the others, on which components are reached (many hosts)"
     )
+    base_image: str = Field(
+        "python:{python}-slim",
+        min_length=1,
+        description="image that written Dockerfiles begin with; `{python}` stands for the version of Python",
+    )
+    images: str | None = Field(
+        None,
+        description="where built images are pushed to, as in `registry.example/mlmesh`; default: they stay on the"
+        " engine that built them",
+    )
     app_subnets: str = Field("10.210.0.0/16", description="networks of apps are /26 pieces of this")
     link_local: bool = Field(
         False, description="containers of apps may reach 169.254.0.0/16, where a cloud tells a host's credentials"

@@ -14,6 +14,7 @@ from libs.common.messages import AccessChanged, FileChanged, RevisionReady
 from libs.common.periodic_task import MAX_BACK_OFF_S, PeriodicTask, WakeSignal, for_each
 from services.scheduler.callbacks import sender
 from services.scheduler.components import autoscaler, load_reports, model_check, registry_sync
+from services.scheduler.components.image_builds import BuildSettings
 from services.scheduler.components.reconciler import Reconciler
 from services.scheduler.db import apps, due_conditions, rollouts, tasks
 from services.scheduler.dependencies import Dependencies
@@ -54,7 +55,8 @@ class ControlLoops:
         self._workers_observed = ExpiryGracePeriod(deps.settings.lease)
         self._gateways_observed = ExpiryGracePeriod(2 * load_reports.LOAD_FRESH_S)
         self._autoscale_after = 0.0
-        self._app_reconciler = Reconciler(deps.db, deps.services, deps.catalogs, deps.notifier, deps.triggers)
+        builds = BuildSettings(deps.settings.base_image, deps.settings.images)
+        self._app_reconciler = Reconciler(deps.db, deps.services, deps.catalogs, deps.notifier, deps.triggers, builds)
         self._schedule_starter = ScheduleStarter(
             deps.db,
             deps.services.databox,

@@ -109,8 +109,18 @@ async def run_worker_loops(context: WorkerContext, bus: Bus) -> AsyncIterator[He
     async with asyncio.TaskGroup() as tasks, asyncio.TaskGroup() as loops:
         runner = LeaseRunner(context, held_tasks, tasks)
         await runner.adopt_existing()
-        heartbeat = HeartbeatSender(settings, context.worker, held_tasks, scheduler, context.task_kinds)
-        claimer = TaskClaimer(settings, context.worker, held_tasks, scheduler, runner.start_lease, context.task_kinds)
+        heartbeat = HeartbeatSender(
+            settings, context.worker, held_tasks, scheduler, context.task_kinds, context.runtime.engine
+        )
+        claimer = TaskClaimer(
+            settings,
+            context.worker,
+            held_tasks,
+            scheduler,
+            runner.start_lease,
+            context.task_kinds,
+            context.runtime.engine,
+        )
         claim_loops = [
             loops.create_task(claimer.consume_notifications(bus, resource_class))
             for resource_class in settings.worker_classes

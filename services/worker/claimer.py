@@ -19,6 +19,9 @@ from services.worker.lease import Lease
 CLAIM_INTERVAL_S = 15.0
 """How often the worker claims without a message: messages are only hints, and may be lost."""
 
+MAX_BUILDS = 2
+"""Images that one worker builds at a time; builds take no slot."""
+
 
 class TaskClaimer:
     def __init__(
@@ -29,9 +32,10 @@ class TaskClaimer:
         scheduler: ServiceClient,
         start_lease: Callable[[Lease], None],
         kinds: tuple[TaskKind, ...] = FIRST_KINDS,
+        engine: str = "",
     ) -> None:
         self._settings, self._worker, self._held_tasks = settings, worker, held_tasks
-        self._scheduler, self._start_lease, self._kinds = scheduler, start_lease, kinds
+        self._scheduler, self._start_lease, self._kinds, self._engine = scheduler, start_lease, kinds, engine
         self.poll_loop = PeriodicTask("claims", self.claim_until_full, CLAIM_INTERVAL_S)
         self._claim_lock = asyncio.Lock()
 
@@ -76,13 +80,19 @@ class TaskClaimer:
                 worker=self._worker,
                 classes=self._settings.worker_classes,
                 free=self._held_tasks.free_slots,
-                kinds=self._kinds,
+                kinds=self._list_kinds(),
+                engine=self._engine,
             )
             response = await self._scheduler.post("/internal/claims", request.to_json())
             if not response or not response.get("lease"):
                 return False
             self._accept_lease(response["lease"])
             return bool(response.get("has_more", response.get("more", True)))
+
+    def _list_kinds(self) -> tuple[TaskKind, ...]:
+        """Kinds of tasks that it takes now."""
+        is_full = self._held_tasks.count("build") >= MAX_BUILDS
+        return tuple(kind for kind in self._kinds if not (is_full and kind == "build"))
 
     def _accept_lease(self, value: object) -> None:
         """Start a lease. An invalid one is dropped; it expires because nobody renews it."""

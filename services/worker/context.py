@@ -50,7 +50,7 @@ class WorkerContext:
     @property
     def task_kinds(self) -> tuple[TaskKind, ...]:
         """Kinds of tasks that this worker takes: without an engine there are no images."""
-        return FIRST_KINDS if self.needs_source else (*FIRST_KINDS, "image")
+        return FIRST_KINDS if self.needs_source else (*FIRST_KINDS, "image", "build")
 
     @property
     def tasks_folder(self) -> Path:
@@ -82,22 +82,21 @@ class WorkerContext:
 
     async def get_secrets(self, held_task: HeldTask, spec: ContainerFields) -> Secrets:
         """Fetch the values of the secrets in its environment. Raises TaskFailed."""
-        return await self._fetch_secrets(held_task, spec.secrets)
+        return await self.fetch_secrets(held_task, spec.secrets)
 
-    async def get_registry_login(self, held_task: HeldTask) -> dict[str, str] | None:
-        """Return the credentials of the image registry; None: anonymous. Raises TaskFailed."""
-        name = held_task.lease.spec.image_credentials
+    async def get_registry_login(self, held_task: HeldTask, name: str | None) -> dict[str, str] | None:
+        """Return the credentials of the image registry, the Secret `name`; None: anonymous. Raises TaskFailed."""
         if not name:
             return None
-        credentials = (await self._fetch_secrets(held_task, [name]))[name]
+        credentials = (await self.fetch_secrets(held_task, [name]))[name]
         if not {"username", "password"} <= credentials.keys():
             raise TaskFailed(
                 "image", f"Secret {name} needs the keys username and password to be the image's credentials"
             )
         return {"username": credentials["username"], "password": credentials["password"]}
 
-    async def _fetch_secrets(self, held_task: HeldTask, names: Sequence[str]) -> Secrets:
-        """The task's log and status hide the values from now on."""
+    async def fetch_secrets(self, held_task: HeldTask, names: Sequence[str]) -> Secrets:
+        """The keys and values of Secrets. The task's log and status hide the values from now on. Raises TaskFailed."""
         if not names:
             return {}
         path = f"/internal/apps/{held_task.lease.app}/secrets/values"
@@ -117,13 +116,16 @@ class WorkerContext:
         folder = self.task_folder(held_task.lease)
         held_task.hide_values(await asyncio.to_thread(load_hidden_values, folder, self.settings.internal_token))
 
-    async def prepare_and_start(self, held_task: HeldTask, spec: ContainerSpec) -> None:
+    async def prepare_and_start(self, held_task: HeldTask, spec: ContainerSpec, credentials: str | None) -> None:
         """Prepare and start the container. Raises TaskFailed."""
-        await self.start(held_task, await self.prepare(held_task, spec))
+        await self.start(held_task, await self.prepare(held_task, spec, credentials))
 
-    async def prepare(self, held_task: HeldTask, spec: ContainerSpec) -> ContainerSpec:
-        """Pull or build what the container needs; return the spec with the exact image id. Raises TaskFailed."""
-        spec = replace(spec, registry_login=await self.get_registry_login(held_task))
+    async def prepare(self, held_task: HeldTask, spec: ContainerSpec, credentials: str | None) -> ContainerSpec:
+        """Pull or build what the container needs; return the spec with the exact image id. Raises TaskFailed.
+
+        `credentials`: the Secret with which its image is pulled.
+        """
+        spec = replace(spec, registry_login=await self.get_registry_login(held_task, credentials))
         held_task.update_status(state="pulling")
         try:
             image_id = await retry(
@@ -133,9 +135,9 @@ class WorkerContext:
             raise TaskFailed(error.code, error.detail) from error
         return replace(spec, image_id=image_id)
 
-    async def resolve_image(self, held_task: HeldTask, image: str) -> str:
+    async def resolve_image(self, held_task: HeldTask, image: str, credentials: str | None) -> str:
         """The exact image that a name means now; pulled if it is missing. Raises TaskFailed, RuntimeFailure."""
-        login = await self.get_registry_login(held_task)
+        login = await self.get_registry_login(held_task, credentials)
         held_task.update_status(state="pulling")
         progress = throttle_progress(lambda line: held_task.update_status(detail=line))
         return await retry(lambda: self.runtime.resolve_image(image, progress, login))

@@ -30,9 +30,10 @@ class HeartbeatSender:
         held_tasks: HeldTasks,
         scheduler: ServiceClient,
         kinds: tuple[TaskKind, ...] = FIRST_KINDS,
+        engine: str = "",
     ) -> None:
         self._settings, self._worker, self._held_tasks, self._scheduler = settings, worker, held_tasks, scheduler
-        self._kinds = kinds
+        self._kinds, self._engine = kinds, engine
         self._lease_s = settings.lease
 
     async def run_once(self) -> None:
@@ -69,6 +70,7 @@ class HeartbeatSender:
             host=socket.gethostname(),
             classes=self._settings.worker_classes,
             kinds=self._kinds,
+            engine=self._engine or None,
             slots=self._settings.worker_slots,
             free=self._held_tasks.free_slots,
             labels=self._settings.worker_labels,

@@ -152,7 +152,11 @@ class HeldTasks:
     def list_tasks(self) -> list[HeldTask]:
         return list(self._tasks.values())
 
+    def count(self, kind: str) -> int:
+        """How many tasks of a kind are held."""
+        return sum(held_task.lease.kind == kind for held_task in self._tasks.values())
+
     @property
     def free_slots(self) -> int:
         """Free slots; only stages occupy one."""
-        return max(0, self._slots - sum(held_task.lease.kind == "stage" for held_task in self._tasks.values()))
+        return max(0, self._slots - self.count("stage"))

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from libs.common.http.problem import validation_error
 from libs.common.http.tolerant_list import describe_entry
 from libs.common.protocol import claim
+from libs.common.protocol.build import BuildSpec
 from libs.common.protocol.container import ContainerFields
 from libs.common.protocol.image import ImageSpec
 from libs.common.protocol.instance import InstanceSpec
@@ -24,11 +25,12 @@ class UnreadableSpec(ContainerFields):
     """What is wrong with it."""
 
 
-TaskSpec = StageSpec | InstanceSpec | ImageSpec | UnreadableSpec
-SPECS: Mapping[str, type[StageSpec | InstanceSpec | ImageSpec]] = {
+TaskSpec = StageSpec | InstanceSpec | ImageSpec | BuildSpec | UnreadableSpec
+SPECS: Mapping[str, type[StageSpec | InstanceSpec | ImageSpec | BuildSpec]] = {
     "stage": StageSpec,
     "instance": InstanceSpec,
     "image": ImageSpec,
+    "build": BuildSpec,
 }
 """The specification of each kind of task."""
 

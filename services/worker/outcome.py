@@ -23,6 +23,8 @@ class Outcome:
     cache_key: str | None = None
     answer: Mapping[str, object] | None = None
     image: str | None = None
+    engine: str | None = None
+    """That has the image, if no image registry has it."""
 
     @property
     def failure_code(self) -> str | None:
@@ -43,6 +45,7 @@ class Outcome:
                 answer=None if self.answer is None else dict(self.answer),
                 cache_key=self.cache_key,
             )
-            return report if self.image is None else report.model_copy(update={"image": self.image})
+            optional = {"image": self.image, "engine": self.engine}
+            return report.model_copy(update={name: value for name, value in optional.items() if value is not None})
         except ValidationError as error:
             raise ValueError(validation_error(error.errors()).detail) from error

@@ -11,6 +11,7 @@ import pytest
 from libs.common.protocol.access import AccessFeed
 from libs.common.protocol.app_status import AppStatus
 from libs.common.protocol.box import BoxDeclaration, BoxList
+from libs.common.protocol.build import BuildSpec
 from libs.common.protocol.claim import ClaimRequest, ClaimResponse
 from libs.common.protocol.credential import SecretsQuery, SecretValues, TokenQuery, TokenStatus
 from libs.common.protocol.deployment import DeploymentReport, StartingDeployments
@@ -33,6 +34,8 @@ CLASSES: dict[str, type[Message]] = {
     "box_declaration": BoxDeclaration,
     "box_list": BoxList,
     "claim_request": ClaimRequest,
+    "build_spec": BuildSpec,
+    "claim_request_engine": ClaimRequest,
     "claim_request_kinds": ClaimRequest,
     "claim_response": ClaimResponse,
     "claim_response_image": ClaimResponse,
@@ -41,6 +44,7 @@ CLASSES: dict[str, type[Message]] = {
     "deployment_report_live": DeploymentReport,
     "deployment_report_rejected": DeploymentReport,
     "heartbeat": Heartbeat,
+    "heartbeat_engine": Heartbeat,
     "heartbeat_kinds": Heartbeat,
     "heartbeat_response": HeartbeatResponse,
     "image_spec": ImageSpec,
@@ -48,6 +52,7 @@ CLASSES: dict[str, type[Message]] = {
     "load_report": LoadReport,
     "publication": Moves,
     "publication_result": PublicationResult,
+    "report_build": TaskReport,
     "report_failed": TaskReport,
     "report_image": TaskReport,
     "report_response": ReportResponse,

@@ -140,28 +140,42 @@ class Mesh:
             return result
 
     async def claim(
-        self, worker: str = "w1", kind: str | None = None, free: int = 2, kinds: Sequence[str] | None = None
+        self,
+        worker: str = "w1",
+        kind: str | None = None,
+        free: int = 2,
+        kinds: Sequence[str] | None = None,
+        engine: str | None = None,
     ) -> dict[str, Any]:
         """Wait for the next lease (of this kind); without `free` slots no stage's. `kinds`: those that it takes."""
 
         async def lease() -> Any:
-            claimed = await self.claim_once(worker, free, kinds)
+            claimed = await self.claim_once(worker, free, kinds, engine)
             return claimed if claimed and kind in (None, claimed["kind"]) else None
 
         claimed: dict[str, Any] = await self.until(lease)
         return claimed
 
-    async def claim_once(self, worker: str = "w1", free: int = 2, kinds: Sequence[str] | None = None) -> Any:
+    async def claim_once(
+        self, worker: str = "w1", free: int = 2, kinds: Sequence[str] | None = None, engine: str | None = None
+    ) -> Any:
         """The next lease; None when there is none now."""
         body: dict[str, Any] = {"worker": worker, "classes": ["cpu"], "task": None, "free": free}
         body |= {} if kinds is None else {"kinds": kinds}
+        body |= {} if engine is None else {"engine": engine}
         return (await self.peer.post("/internal/claims", body))["lease"]
 
     async def send_heartbeat(
-        self, *have: dict[str, Any], worker: str = "w1", wait: float = 0.0, kinds: Sequence[str] | None = None
+        self,
+        *have: dict[str, Any],
+        worker: str = "w1",
+        wait: float = 0.0,
+        kinds: Sequence[str] | None = None,
+        engine: str | None = None,
     ) -> Any:
         body = {"host": "here", "classes": ["cpu"], "slots": 2, "free": 2, "wait": wait, "have": list(have)}
         body |= {} if kinds is None else {"kinds": kinds}
+        body |= {} if engine is None else {"engine": engine}
         return await self.peer.post(f"/internal/workers/{worker}/sync", body)
 
     async def report(self, lease: dict[str, Any], outcome: str, worker: str = "w1", **fields: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
+from libs.common.protocol.build import BuildSpec
 from libs.common.protocol.image import ImageSpec
 from libs.common.settings import Settings
 from tests.worker.specs import lease_document, make_instance_spec, make_stage_spec
@@ -198,6 +199,11 @@ class FakeMesh:
 
     def add_image(self, task: str, image: str, **over: Any) -> None:
         self.waiting_leases.append(lease_document(ImageSpec(image=image, **over), task=task, token=TOKEN))
+
+    def add_build(self, task: str, app: str = "a", **over: Any) -> None:
+        """Add a build of the source tree, with the log `log-<task>`."""
+        fields = {"key": f"key-{task}", "title": "digits", "commit": "2e" * 20, "base": "none", "log": f"log-{task}"}
+        self.waiting_leases.append(lease_document(BuildSpec(**{**fields, **over}), app=app, task=task, token=TOKEN))
 
     def add_instance(self, task: str, **over: Any) -> None:
         spec = make_instance_spec(**{"log": f"log-{task}", **over})

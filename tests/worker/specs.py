@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from libs.common.locations import Location
+from libs.common.protocol.build import BuildSpec
 from libs.common.protocol.image import ImageSpec
 from libs.common.protocol.instance import InstanceSpec
 from libs.common.protocol.message import Message
 from libs.common.protocol.stage import StageInput, StageOutput, StageSpec
 from services.worker.lease import Lease
 
-KINDS: dict[type[Message], str] = {StageSpec: "stage", InstanceSpec: "instance", ImageSpec: "image"}
+KINDS: dict[type[Message], str] = {StageSpec: "stage", InstanceSpec: "instance", ImageSpec: "image", BuildSpec: "build"}
 FOLDER = Location(box="b", user="u", group="g")
 INPUT = StageInput(name="data-in", kind="file", source=FOLDER.model_copy(update={"file": "a.csv"}))
 FOLDER_INPUT = StageInput(name="data-in", kind="folder", source=FOLDER)
@@ -32,7 +33,7 @@ def make_instance_spec(**fields: Any) -> InstanceSpec:
     return InstanceSpec(**{**required, **fields})
 
 
-def lease_document(spec: StageSpec | InstanceSpec | ImageSpec, /, **fields: Any) -> dict[str, Any]:
+def lease_document(spec: StageSpec | InstanceSpec | ImageSpec | BuildSpec, /, **fields: Any) -> dict[str, Any]:
     """A lease as the scheduler sends it."""
     known = {"task": "t", "attempt": 1, "token": 1, "lease_seconds": 15.0, "app": "a", "commit": "c0"}
     kind = KINDS[type(spec)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypedDict, TypeVar
+from typing import Any, NotRequired, TypedDict, TypeVar
 
 from libs.common.manifests.apicomponent import APIComponent
 from libs.common.manifests.configmap import ConfigMaps
@@ -26,6 +26,7 @@ class CatalogJson(TypedDict):
     boxes: dict[str, object]
     secrets: dict[str, list[str]]
     config_maps: dict[str, dict[str, str]]
+    trees: NotRequired[dict[str, str]]
     app: object
 
 
@@ -40,9 +41,11 @@ class Catalog:
     secrets: Mapping[str, tuple[str, ...]]
     app: PlatformApp | None = None
     config_maps: ConfigMaps = field(default_factory=dict)
+    trees: Mapping[str, str] = field(default_factory=dict)
+    """Git's id of each folder that images are built from."""
 
     def to_json(self) -> CatalogJson:
-        return {
+        document: CatalogJson = {
             "components": dump_manifests(self.components),
             "pipelines": dump_manifests(self.pipelines),
             "apis": dump_manifests(self.apis),
@@ -51,6 +54,7 @@ class Catalog:
             "config_maps": {name: dict(values) for name, values in self.config_maps.items()},
             "app": self.app and self.app.model_dump(mode="json", by_alias=True),
         }
+        return {**document, "trees": dict(self.trees)} if self.trees else document
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Catalog:
@@ -62,6 +66,7 @@ class Catalog:
             secrets={name: tuple(keys) for name, keys in data["secrets"].items()},
             app=PlatformApp.model_validate(data["app"]) if data["app"] else None,
             config_maps=data.get("config_maps", {}),  # none in a catalog of version 0.1
+            trees=data.get("trees", {}),  # only of images that are built
         )
 
 

@@ -1,28 +1,27 @@
 """Container fields of MLComponents and pipeline stages: image, environment, resources, isolation."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, model_validator
 
+from libs.common.manifests.build import Build
 from libs.common.manifests.configmap import ConfigMaps
 from libs.common.manifests.fields import (
     Cores,
     Count,
     Flag,
-    Folder,
     Image,
     MinQuantity,
     Name,
     Pattern,
     Reference,
-    RelativePath,
     Section,
     Size,
     require_exactly_one,
 )
 from libs.common.manifests.problems import Finding, Path
-from libs.common.protocol.container import EnvSource
+from libs.common.protocol.container import Egress, EnvSource
 
 RESERVED_PREFIXES: Final = ("MLMESH_", "UNIP_PIPELINE_")
 ENV_NAME: Final = Pattern(r"[A-Za-z_][A-Za-z0-9_]*", "must be letters, digits and _, not starting with a digit")
@@ -35,11 +34,6 @@ def check_not_reserved(name: str) -> str:
     return name
 
 
-class Build(Section):
-    context: Folder = "."
-    dockerfile: RelativePath = "Dockerfile"
-
-
 class ImageSource(Section):
     existing_image_name: Image | None = None
     build: Build | None = None
@@ -48,6 +42,8 @@ class ImageSource(Section):
     @model_validator(mode="after")
     def check_one_source(self) -> Self:
         require_exactly_one(self, "existingImageName", "build")
+        if self.build is not None and self.credentials is not None:
+            raise ValueError('"credentials" is for "existingImageName", an image that is pulled; remove it')
         return self
 
 
@@ -97,7 +93,7 @@ class Resources(Section):
 
 class Security(Section):
     read_only_root: Flag = False
-    egress: Literal["internet", "none"] = "internet"
+    egress: Egress = "internet"
 
 
 def check_unique_variables(env: tuple[EnvVar, ...], *path: str | int) -> Iterator[Finding]:

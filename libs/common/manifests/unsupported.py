@@ -29,9 +29,7 @@ class UnsupportedField:
 
 
 UNSUPPORTED_FIELDS: Final = (
-    UnsupportedField("MLComponent", "spec.image.build"),
     UnsupportedField("MLComponent", "spec.mlService.modelUpdate", any_of("manual")),
-    UnsupportedField("ExperimentPipeline", "spec.stages.*.image.build"),
     UnsupportedField("APIComponent", "spec.restfulApi.auth.oidc"),
 )
 

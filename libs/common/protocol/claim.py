@@ -10,7 +10,8 @@ from pydantic import AliasChoices, Field
 from libs.common.protocol.message import FencingToken, Message, TaskId
 
 MAX_WORKER_NAME = 128
-TaskKind = Literal["stage", "instance", "image"]
+MAX_ENGINE = 128
+TaskKind = Literal["stage", "instance", "image", "build"]
 FIRST_KINDS: tuple[TaskKind, ...] = ("stage", "instance")
 """Kinds that workers of every release take."""
 
@@ -25,6 +26,8 @@ class ClaimRequest(Message):
     """Slots for stages; other tasks need none."""
     kinds: tuple[str, ...] = FIRST_KINDS
     """Kinds of tasks that it takes."""
+    engine: str = Field(default="", max_length=MAX_ENGINE)
+    """Its Docker Engine: of the images that were built, it runs those that this one has."""
 
 
 class Lease(Message):
@@ -32,7 +35,7 @@ class Lease(Message):
 
     task: TaskId
     kind: str
-    """`stage`, `instance` or `image`; a worker fails a task of a kind that it does not know."""
+    """`stage`, `instance`, `image` or `build`; a worker fails a task of a kind that it does not know."""
     attempt: int
     token: FencingToken
     """The fencing token: it grows with every claim of the task."""
@@ -40,7 +43,10 @@ class Lease(Message):
     app: str
     commit: str
     spec: Mapping[str, object]
-    """A `StageSpec`, `InstanceSpec` or `ImageSpec`, as `kind` says; a worker fails a task whose spec it cannot read."""
+    """A `StageSpec`, `InstanceSpec`, `ImageSpec` or `BuildSpec`, as `kind` says.
+
+    A worker fails a task whose spec it cannot read.
+    """
 
 
 class ClaimResponse(Message):

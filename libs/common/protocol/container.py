@@ -9,6 +9,8 @@ from pydantic import Field
 
 from libs.common.protocol.message import Message
 
+Egress = Literal["internet", "none"]
+
 
 class ContainerResources(Message):
     """Limits of a container; None: the worker's default."""
@@ -42,7 +44,7 @@ class ContainerFields(Message):
     """All of `envFrom` in its order; set only where a ConfigMap is among it, and then instead of `secrets`."""
     resources: ContainerResources = ContainerResources()
     read_only_root: bool = False
-    egress: Literal["internet", "none"] = "internet"
+    egress: Egress = "internet"
     image_credentials: str | None = None
     """The Secret with which the image is pulled."""
     timeout: float = 30.0

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import AliasChoices, Field, FiniteFloat
 
 from libs.common.http.tolerant_list import StorableObject, TolerantList
-from libs.common.protocol.claim import FIRST_KINDS
+from libs.common.protocol.claim import FIRST_KINDS, MAX_ENGINE
 from libs.common.protocol.message import FencingToken, Message, TaskId
 
 
@@ -39,7 +39,9 @@ class Heartbeat(Message):
     host: str = ""
     classes: tuple[str, ...] = ("cpu",)
     kinds: tuple[str, ...] = FIRST_KINDS
-    """Kinds of tasks that it takes; `image` only with an engine."""
+    """Kinds of tasks that it takes; `image` and `build` only with an engine."""
+    engine: str | None = Field(default=None, max_length=MAX_ENGINE)
+    """Identifies its Docker Engine, as long as that keeps its data."""
     slots: int = 0
     free: int = 0
     labels: Mapping[str, str] = Field(default_factory=dict)

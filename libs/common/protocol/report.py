@@ -7,6 +7,7 @@ from typing import Required, TypedDict
 from pydantic import AliasChoices, Field, FiniteFloat
 
 from libs.common.http.tolerant_list import StorableObject, TolerantList
+from libs.common.protocol.claim import MAX_ENGINE
 from libs.common.protocol.message import Message
 
 MAX_IMAGE = 600
@@ -76,7 +77,9 @@ class TaskReport(Message):
     answer: StorableObject | None = None
     """The component's response, of a prediction."""
     image: str | None = Field(default=None, max_length=MAX_IMAGE)
-    """The exact image, of a task of kind `image`: `name@sha256:…`, or its id where no registry has it."""
+    """The exact image, of a task of kind `image` or `build`: `name@sha256:…`, or its id where no registry has it."""
+    engine: str | None = Field(default=None, max_length=MAX_ENGINE)
+    """The Docker Engine that has the image, of a task of kind `build`; None: an image registry has it."""
     cache_key: str | None = Field(
         default=None,
         max_length=64,

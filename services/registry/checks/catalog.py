@@ -21,6 +21,7 @@ from libs.common.manifests import (
 )
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.fields import Header
+from services.registry.checks.builds import BuildContext, check_builds
 from services.registry.checks.deployment_warnings import warn_of_ignored_fields
 from services.registry.checks.references import check_references
 
@@ -37,12 +38,14 @@ def check_manifests(
     *,
     processes: bool = False,
     unread: Sequence[InvalidManifest] = (),
+    contexts: Mapping[str, BuildContext] | None = None,
 ) -> tuple[Catalog | None, list[Problem]]:
     """The catalog and the warnings, or no catalog and every error.
 
     `namespace` is the app's; without it (a check offline) the manifests must agree on one. `secrets` and `unread` come
     from applied files: declared secrets, and documents with errors. `processes`: workers run processes, so fields of
-    containers have no effect. A name that a document with errors may declare is not reported as missing.
+    containers have no effect. A name that a document with errors may declare is not reported as missing. `contexts`:
+    the folders that images are built from; None where the commit is not at hand.
     """
     manifest_set = read_files(files)
     manifests, problems = manifest_set.manifests, list(manifest_set.problems)
@@ -54,15 +57,16 @@ def check_manifests(
     problems += [
         *check_references(manifests, secrets, [*manifest_set.invalid, *unread]),
         *(warn_of_ignored_fields(manifests) if processes else ()),
+        *(() if contexts is None else check_builds(manifests, contexts)),
     ]
-    return (None if select_errors(problems) else build_catalog(manifests)), sorted(problems)
+    return (None if select_errors(problems) else build_catalog(manifests, contexts or {})), sorted(problems)
 
 
 def select_errors(problems: list[Problem]) -> list[Problem]:
     return [problem for problem in problems if problem.severity == "error"]
 
 
-def build_catalog(manifests: Sequence[Manifest[Header]]) -> Catalog:
+def build_catalog(manifests: Sequence[Manifest[Header]], contexts: Mapping[str, BuildContext]) -> Catalog:
     return Catalog(
         components=select_bodies(manifests, MLComponent),
         pipelines=select_bodies(manifests, ExperimentPipeline),
@@ -71,6 +75,7 @@ def build_catalog(manifests: Sequence[Manifest[Header]]) -> Catalog:
         secrets={name: secret.spec.keys for name, secret in select_bodies(manifests, Secret).items()},
         app=next(iter(select_bodies(manifests, PlatformApp).values()), None),
         config_maps={name: config_map.data for name, config_map in select_bodies(manifests, ConfigMap).items()},
+        trees={folder: context.tree for folder, context in contexts.items()},
     )
 
 

@@ -55,5 +55,6 @@ def _iter_containers(body: Header) -> Iterator[tuple[Path, list[str]]]:
 
 def _list_container_fields(image: ImageSource, resources: Resources, security: Security | None) -> list[str]:
     names = ["image.existingImageName"] if image.existing_image_name else []
+    names += ["image.build"] if image.build else []
     names += [f"resources.{name}" for name in ("cpu", "memory", "gpu", "shm") if name in resources.model_fields_set]
     return names + (["security.readOnlyRoot"] if security and security.read_only_root else [])

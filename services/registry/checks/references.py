@@ -15,7 +15,7 @@ from libs.common.manifests import (
     Problem,
     Secret,
 )
-from libs.common.manifests.container import ENV_NAME, RESERVED_PREFIXES, EnvFrom
+from libs.common.manifests.container import ENV_NAME, RESERVED_PREFIXES, EnvFrom, ImageSource
 from libs.common.manifests.data_flow import Pipelines, follow_chain, next_pipeline_name
 from libs.common.manifests.fields import Header, Reference
 from libs.common.manifests.messages import closest_name
@@ -132,6 +132,15 @@ def check_env_from(
                 yield manifest.problem_at(where, sentence)
 
 
+def check_image(
+    lookup: ManifestLookup, manifest: Manifest[Header], path: Path, image: ImageSource
+) -> Iterator[Problem]:
+    if image.credentials:
+        yield from check_exists(lookup, manifest, (*path, "credentials"), "Secret", image.credentials)
+    for index, name in enumerate(image.build.secrets if image.build else ()):
+        yield from check_exists(lookup, manifest, (*path, "build", "secrets", index), "Secret", name)
+
+
 def list_invalid_keys(body: Header) -> list[str]:
     keys = body.spec.keys if isinstance(body, Secret) else body.data if isinstance(body, ConfigMap) else ()
     return [key for key in keys if not ENV_NAME.matches(key) or key.startswith(RESERVED_PREFIXES)]
@@ -144,8 +153,7 @@ def check_component(lookup: ManifestLookup, manifest: Manifest[Header], body: ML
     if spec.ml_service.model_box:
         path = ("spec", "mlService", "modelBox")
         yield from check_exists(lookup, manifest, path, "DataBox", spec.ml_service.model_box)
-    if spec.image.credentials:
-        yield from check_exists(lookup, manifest, ("spec", "image", "credentials"), "Secret", spec.image.credentials)
+    yield from check_image(lookup, manifest, ("spec", "image"), spec.image)
 
 
 def check_pipeline(lookup: ManifestLookup, manifest: Manifest[Header], body: ExperimentPipeline) -> Iterator[Problem]:
@@ -156,9 +164,7 @@ def check_pipeline(lookup: ManifestLookup, manifest: Manifest[Header], body: Exp
             yield from check_exists(lookup, manifest, path, "DataBox", variable.mount_from.box)
     for index, stage in enumerate(body.spec.stages):
         yield from check_env_from(lookup, manifest, ("spec", "stages", index), stage.env_from)
-        if stage.image.credentials:
-            path = ("spec", "stages", index, "image", "credentials")
-            yield from check_exists(lookup, manifest, path, "Secret", stage.image.credentials)
+        yield from check_image(lookup, manifest, ("spec", "stages", index, "image"), stage.image)
     if next_reference := body.spec.continue_with:
         where = ("spec", "continueWith", "experimentPipeline", "name")
         yield from check_exists(lookup, manifest, where, "ExperimentPipeline", next_reference.experiment_pipeline.name)

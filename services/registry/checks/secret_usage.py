@@ -69,3 +69,4 @@ def _iter_container_secrets(image: ImageSource, sources: tuple[EnvFrom, ...], us
     yield from ((name, user) for name in secret_names(sources))
     if image.credentials:
         yield image.credentials, f"image of {user}"
+    yield from ((name, f"build of {user}") for name in (image.build.secrets if image.build else ()))

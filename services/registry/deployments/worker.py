@@ -20,7 +20,6 @@ from libs.common.messages import AccessChanged, RevisionReady
 from libs.common.periodic_task import PeriodicTask
 from libs.common.python_packages import check_requirements
 from libs.common.repository_tree import list_ignored
-from services.registry.checks.catalog import check_manifests
 from services.registry.checks.deployment_warnings import warn_of_stopped
 from services.registry.checks.problems import error_without_position, problem_to_json
 from services.registry.db import apps, deployments, secrets
@@ -29,6 +28,7 @@ from services.registry.deployments.push_decision import PushContext, find_existi
 from services.registry.deployments.state import Deployment, DeploymentTrigger, StepHistory, select_due
 from services.registry.events import EventPublisher
 from services.registry.git.cache import Commit, GitCache
+from services.registry.git.commit_check import check_commit
 from services.registry.git.error_messages import GitFailed
 from services.registry.git.remotes import GitRemote, MissingCredentials, RemoteResolver
 from services.registry.git.tree import InvalidRevision
@@ -140,9 +140,9 @@ class DeploymentWorker:
         async with self._database.read() as conn:
             declared = await secrets.list_secrets(conn, deployment.app)
             live = await deployments.get_live_catalog(conn, deployment.app)
-        files = await self._git_cache.read_manifests(deployment.app, commit.id, path)
-        catalog, problems = await asyncio.to_thread(
-            check_manifests, files, deployment.app, tuple(declared), processes=self._process_runtime
+        reader = self._git_cache.get_reader(deployment.app)
+        catalog, problems = await check_commit(
+            reader, commit.id, path, deployment.app, tuple(declared), processes=self._process_runtime
         )
         if catalog is None:
             raise InvalidRevision(*(problem for problem in problems if problem.severity == "error"))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from libs.common.dockerfile import READ_FILES
+from libs.common.manifests.reading import MAX_FILE
+from services.registry.checks.builds import BuildContext
 from services.registry.git.client import GitClient
 from services.registry.git.tree import (
+    REGULAR_FILE_MODES,
     TreeContents,
     TreeEntry,
     build_contents,
@@ -45,6 +49,30 @@ class CommitReader:
         entries = await self._list_relevant_entries(commit)
         readable = take_within_limit([entry for entry in entries if entry.needs_content], MAX_READ_BYTES)
         return build_contents(entries, await self._read_blobs(readable))
+
+    async def read_build_contexts(self, commit: str, folders: Mapping[str, Sequence[str]]) -> dict[str, BuildContext]:
+        """Those of `folders` that exist; of each the files at its top, and those of the paths in it that are given.
+
+        Raises GitFailed, TimeoutError.
+        """
+        trees = {folder: await self._find_tree(commit, folder) for folder in folders}
+        return {folder: await self._read_context(tree, folders[folder]) for folder, tree in trees.items() if tree}
+
+    async def _find_tree(self, commit: str, folder: str) -> str | None:
+        if folder == ".":
+            return (await self._run("rev-parse", "--verify", f"{commit}^{{tree}}")).decode().strip()
+        listing = await self._run("ls-tree", "-d", "-z", "--full-tree", commit, "--", folder)
+        return listing.split()[2].decode() if listing else None
+
+    async def _read_context(self, tree: str, paths: Sequence[str]) -> BuildContext:
+        listing = await self._run("ls-tree", "-l", "-z", tree)
+        if below := [path for path in paths if "/" in path]:
+            listing += await self._run("ls-tree", "-l", "-z", tree, "--", *below)
+        files = [entry for entry in parse_entries(listing) if entry.mode in REGULAR_FILE_MODES]
+        texts = await self._read_blobs(
+            [entry for entry in files if entry.path in READ_FILES and entry.size <= MAX_FILE]
+        )
+        return BuildContext(tree, {entry.path: texts.get(entry.path, b"") for entry in files})
 
     async def _list_relevant_entries(self, commit: str) -> list[TreeEntry]:
         """At most MAX_ENTRIES entries, of a tree of any size."""

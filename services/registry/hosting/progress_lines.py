@@ -77,7 +77,9 @@ def describe_end(deployment: Deployment, urls: list[str]) -> Iterator[str]:
             yield f"live after {(deployment.live_at or deployment.created_at) - deployment.created_at:.1f} s"
             yield from urls
         case "failed":
-            yield from (describe_error(error) for error in deployment.errors)
+            for error in deployment.errors:
+                yield describe_error(error)
+                yield from (f"  | {line}" for line in error.get("log_tail", ()))
             yield "the deployment failed; what was live before goes on"
             yield f"the commit is stored: mend the cause and push, or try it again with: mlmesh app sync {app}"
         case _ if is_unchanged(deployment):

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from libs.common.db import Database, database_time
 from libs.common.errors import MeshError
 from libs.common.manifests import Problem
 from services.registry.apps import App, Repository
-from services.registry.checks.catalog import check_manifests, select_errors
+from services.registry.checks.catalog import select_errors
 from services.registry.db import access_feed, apps, secrets
 from services.registry.git.bare_repository import BRANCH_PREFIX
 from services.registry.git.client import GitClient
+from services.registry.git.commit_check import check_commit
 from services.registry.git.commit_reader import CommitReader
 from services.registry.git.error_messages import GitFailed
 from services.registry.git.hosted_repositories import HostedRepositories
-from services.registry.git.tags import TAG_PREFIX, find_newest_tag
 from services.registry.git.tree import InvalidRevision
 from services.registry.hosting.push_hook import PushVerdict, RefUpdate
 
 MAX_UPDATES = 10_000
 MAX_SHOWN = 20
 """Errors, and warnings, that a client is told."""
+TAG_PREFIX = "refs/tags/"
 USUAL_BRANCHES = ("main", "master")
 
 
@@ -47,14 +47,14 @@ def choose_branch(updates: Sequence[RefUpdate]) -> str | None:
     return next((name for name in USUAL_BRANCHES if name in branches), branches[0] if branches else None)
 
 
-def find_refusal(app: str, updates: Sequence[RefUpdate], followed: str | None) -> str | None:
-    """Why these refs cannot be pushed, whatever is in them. `followed`: the branch that is, None with tags."""
+def find_refusal(app: str, updates: Sequence[RefUpdate], followed: str) -> str | None:
+    """Why these refs cannot be pushed, whatever is in them."""
     if len(updates) > MAX_UPDATES:
         return f"this push moves {len(updates)} branches and tags; push at most {MAX_UPDATES} at once"
     for update in updates:
         if not update.ref.startswith((BRANCH_PREFIX, TAG_PREFIX)):
             return f"{update.ref} is neither a branch nor a tag; push those only"
-        if followed is not None and update.is_deletion and update.ref == BRANCH_PREFIX + followed:
+        if update.is_deletion and update.ref == BRANCH_PREFIX + followed:
             return f"{app} is deployed from the branch {followed}, so it cannot be deleted"
     return None
 
@@ -67,25 +67,6 @@ def describe_other_refs(app: str, updates: Sequence[RefUpdate], followed: str, u
     return (
         f"stored, not deployed: {app} is deployed from the branch {followed}",
         f"to deploy it: git push {url} {branches[0]}:{followed}",
-    )
-
-
-def list_tags_after(tags: Iterable[str], updates: Sequence[RefUpdate]) -> set[str]:
-    """The names of the tags that there are when the updates are made."""
-    changed = {update.ref.removeprefix(TAG_PREFIX): update for update in updates if update.ref.startswith(TAG_PREFIX)}
-    return {*tags, *changed} - {name for name, update in changed.items() if update.is_deletion}
-
-
-def describe_followed_tags(
-    app: str, updates: Sequence[RefUpdate], pattern: str, newest: str | None, url: str
-) -> tuple[str, ...]:
-    """What becomes of a push without the tag that is followed."""
-    if all(update.is_deletion for update in updates):
-        return ()
-    which = f"{pattern}, now {newest}" if newest is not None else f"{pattern}; there is none"
-    return (
-        f"stored, not deployed: {app} is deployed from the newest tag that matches {which}",
-        f"to deploy a commit, tag it and push the tag: git push {url} TAG",
     )
 
 
@@ -115,8 +96,6 @@ class PushChecker:
         async with self.database.read() as conn:
             repository = await apps.get_repository(conn, app)
             declared = await secrets.list_secrets(conn, app)
-        if repository is not None and repository.tags is not None:
-            return await self._check_tags(repository, repository.tags, updates, tuple(declared), environment)
         branch = repository.branch if repository else choose_branch(updates)
         if branch is None:
             return refuse("push a branch first: a tag alone cannot be deployed")
@@ -134,20 +113,6 @@ class PushChecker:
                 )
         return verdict
 
-    async def _check_tags(
-        self, repository: Repository, pattern: str, updates: Sequence[RefUpdate], secret_names: Sequence[str],
-        environment: Mapping[str, str],
-    ) -> PushVerdict:  # fmt: skip
-        app = repository.app
-        if (refusal := find_refusal(app, updates, None)) is not None:
-            return refuse(refusal)
-        newest = find_newest_tag(pattern, list_tags_after(await self.hosted.list_tags(app), updates))
-        update = next((update for update in updates if newest and update.ref == TAG_PREFIX + newest), None)
-        if update is not None:
-            return await self._check_commit(app, update.new, repository, secret_names, environment)
-        lines = describe_followed_tags(app, updates, pattern, newest, self.hosted.get_url(app))
-        return PushVerdict(accepted=True, lines=lines)
-
     async def _check_commit(
         self, app: str, commit: str, repository: Repository | None, secret_names: Sequence[str],
         environment: Mapping[str, str],
@@ -156,12 +121,11 @@ class PushChecker:
         reader = CommitReader(self.git, self.hosted.get_folder(app), environment)
         path = repository.path if repository else Repository.new_hosted(app, "").path
         try:
-            files = await reader.read_manifests(commit, path)
+            _catalog, problems = await check_commit(
+                reader, commit, path, app, secret_names, processes=self.process_runtime
+            )
         except InvalidRevision as error:
             return refuse(*describe_problems(error.problems))
-        _catalog, problems = await asyncio.to_thread(
-            check_manifests, files, app, secret_names, processes=self.process_runtime
-        )
         if errors := select_errors(problems):
             return refuse(*describe_problems(errors), "nothing was stored; correct the manifests and push again")
         milliseconds = (time.perf_counter() - started) * 1000

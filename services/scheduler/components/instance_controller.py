@@ -13,7 +13,7 @@ from services.scheduler.loop_triggers import LoopTriggers
 from services.scheduler.model.app import App
 from services.scheduler.model.reason import reason
 from services.scheduler.model.rollout import Rollout
-from services.scheduler.model.task import Task
+from services.scheduler.model.task import Task, get_image_id
 
 
 async def load_instance_set(conn: Connection, name: str) -> InstanceSet:
@@ -81,5 +81,6 @@ def _new_task(app: str, instance: DesiredInstance, now: float) -> Task:
         state="waiting" if has_model else "ready",
         reason=reason("checking_model") if has_model else None,
         spec=instance.spec,
+        image=get_image_id(instance.spec.image),
         created_at=now,
     )

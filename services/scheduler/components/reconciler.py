@@ -18,6 +18,7 @@ from services.scheduler.components import (
     rollout_reporter,
     route_writer,
 )
+from services.scheduler.components.image_builds import BuildSettings
 from services.scheduler.live_catalog_cache import LiveCatalogCache
 from services.scheduler.long_poll_notifier import LongPollNotifier
 from services.scheduler.loop_triggers import LoopTriggers
@@ -32,11 +33,12 @@ class Reconciler:
     catalogs: LiveCatalogCache
     notifier: LongPollNotifier
     triggers: LoopTriggers
+    builds: BuildSettings
 
     async def reconcile_app(self, name: str) -> None:
         """One pass for one app; idempotent. Raises Unavailable when a service it needs is down."""
         rollout = await rollout_controller.begin_rollout(self.db, self.services.databox, name)
-        rollout = await image_resolver.resolve_images(self.db, name, rollout)
+        rollout = await image_resolver.resolve_images(self.db, name, rollout, self.builds)
         async with self.db.write() as conn:
             await instance_controller.start_and_stop(conn, name, rollout)
         self.triggers.ready_relay.wake()  # a request may be waiting for a new instance

@@ -1,4 +1,4 @@
-"""Rows of tasks of kind `image`. They are deleted once the rollout has their answer."""
+"""Rows of tasks of kind `image` and `build`. They are deleted once the rollout has their answer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def lock_by_app(conn: AsyncConnection, app: str) -> list[Task]:
 
 
 def _select_by_app(app: str) -> Select[Any]:
-    return select(tasks).where(tasks.c.app == app, tasks.c.kind == "image").order_by(tasks.c.id)
+    return select(tasks).where(tasks.c.app == app, tasks.c.kind.in_(("image", "build"))).order_by(tasks.c.id)
 
 
 async def delete_tasks(conn: AsyncConnection, ended: Iterable[Task]) -> None:

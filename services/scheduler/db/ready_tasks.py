@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, or_, select, update
+from sqlalchemy import Select, bindparam, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import DatabaseNow
-from services.scheduler.db.tables import tasks, workers
+from services.scheduler.db.tables import images, tasks, workers
 from services.scheduler.model.task import ClaimCandidate, QueueEntry, ReadyTask
 
 DISPATCHED_COUNTS = (
@@ -18,6 +18,11 @@ DISPATCHED_COUNTS = (
     .where(tasks.c.state == "ready", tasks.c.dispatched_at.is_not(None))
     .group_by(tasks.c.resource_class)
 )
+
+
+_BUILT = select(images.c.image).where(images.c.image == tasks.c.image)
+_HAS_IMAGE = or_(~exists(_BUILT), exists(_BUILT.where(images.c.engine == bindparam("engine"))))
+"""The task's image was not built, or this engine has it."""
 
 
 def _ready_in_order(limit: int | None) -> Select[Any]:
@@ -44,17 +49,19 @@ async def list_next_ready(
     worker: str,
     classes: Sequence[str],
     *,
-    stages: bool,
-    images: bool = False,
+    kinds: Sequence[str],
+    engine: str = "",
     limit: int | None = None,
     max_tasks: int = 1,
 ) -> tuple[list[ClaimCandidate], bool, float]:
     """The next tasks for a worker; when there are any, whether the worker is draining, and the database's time.
 
-    `stages`, `images`: whether it takes such tasks.
+    `kinds`: those that it takes; `engine`: its Docker Engine, which must have the image of a task if that was built.
     """
-    params = {"worker_name": worker, "classes": list(classes), "max_rows": max_tasks}
-    rows = (await conn.execute(_next_query(limit, stages, images), params)).all()
+    params = {
+        "worker_name": worker, "classes": list(classes), "kinds": list(kinds), "engine": engine, "max_rows": max_tasks,
+    }  # fmt: skip
+    rows = (await conn.execute(_next_query(limit), params)).all()
     if not rows:
         return [], False, 0.0
     *_, draining, database_time = rows[0]
@@ -62,13 +69,11 @@ async def list_next_ready(
 
 
 @cache
-def _next_query(limit: int | None, stages: bool, images: bool) -> Select[Any]:
+def _next_query(limit: int | None) -> Select[Any]:
     draining = select(workers.c.draining).where(workers.c.name == bindparam("worker_name")).scalar_subquery()
     query = _ready_in_order(limit).with_only_columns(tasks.c.id, tasks.c.app, tasks.c.run, draining, DatabaseNow())
     query = query.where(tasks.c.resource_class.in_(bindparam("classes", expanding=True)))
-    for kind, is_taken in (("stage", stages), ("image", images)):
-        if not is_taken:
-            query = query.where(tasks.c.kind != kind)
+    query = query.where(tasks.c.kind.in_(bindparam("kinds", expanding=True)), or_(tasks.c.image.is_(None), _HAS_IMAGE))
     return query.limit(bindparam("max_rows"))
 
 

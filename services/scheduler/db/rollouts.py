@@ -59,7 +59,7 @@ async def mark_rollout_reported(conn: AsyncConnection, rollout: Rollout) -> None
 def _to_rollout(row: RowMapping) -> Rollout:
     report = DeploymentReport.model_validate({name: row[name] for name in REPORTED})
     lists = {"steps": report.steps, "errors": report.errors, "warnings": report.warnings}
-    return Rollout(**{**row, **lists, "images": row["images"] or {}})
+    return Rollout(**{**row, **lists, "images": row["images"] or {}, "builds": row["builds"] or {}})
 
 
 def _to_columns(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -53,6 +53,7 @@ rollouts = Table(
     Column("warnings", Json, nullable=False),
     Column("reported", Boolean, nullable=False, default=False),
     Column("images", Json),
+    Column("builds", Json),
     Index("scheduler_rollouts_open", "status"),
     Index("scheduler_rollouts_unreported", "reported"),
 )
@@ -115,6 +116,7 @@ tasks = Table(
     Column("progress", Json),
     Column("endpoint", Json),
     Column("openapi", Json),
+    Column("image", String(80)),
     Column("log_tail", Json),
     Column("result", Json),
     Column("created_at", Double, nullable=False),
@@ -155,6 +157,20 @@ workers = Table(
     Column("draining", Boolean, nullable=False, default=False),
     Column("seen_at", Double, nullable=False),
     Column("kinds", Json),
+    Column("engine", String(128)),
+)
+
+images = Table(
+    "scheduler_images",
+    metadata,
+    Column("app", String(63), primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Column("engine", String(128), primary_key=True),
+    Column("image", String(600), nullable=False),
+    Column("log", String(200), nullable=False),
+    Column("built_at", Double, nullable=False),
+    Column("used_at", Double, nullable=False),
+    Index("scheduler_images_image", "image"),
 )
 
 autoscaling = Table(

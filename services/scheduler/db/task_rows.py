@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
+from libs.common.protocol.build import BuildSpec
 from libs.common.protocol.heartbeat import InstanceEndpoint
 from libs.common.protocol.image import ImageSpec
 from services.scheduler.model.reason import Reason
@@ -23,16 +24,21 @@ NEW_TASK_COLUMNS = (
     "priority",
     "state",
     "created_at",
+    "image",
 )
 """Columns that a new stage has a value for."""
-DOCUMENTS = (Reason, StoredInstanceSpec, ImageSpec, InstanceEndpoint, TaskResult)
+DOCUMENTS = (Reason, StoredInstanceSpec, ImageSpec, BuildSpec, InstanceEndpoint, TaskResult)
 PARSERS: Mapping[str, Callable[[Any], object]] = {
     "reason": Reason.from_json,
     "endpoint": InstanceEndpoint.model_validate,
     "result": TaskResult.from_json,
 }
 """Of the JSON columns that are documents."""
-SPECS: Mapping[str, type[StoredInstanceSpec | ImageSpec]] = {"instance": StoredInstanceSpec, "image": ImageSpec}
+SPECS: Mapping[str, type[StoredInstanceSpec | ImageSpec | BuildSpec]] = {
+    "instance": StoredInstanceSpec,
+    "image": ImageSpec,
+    "build": BuildSpec,
+}
 """Of the column `spec`, by kind; that of a stage is an empty document."""
 
 

@@ -26,6 +26,9 @@ class Rollout:
     images: Mapping[str, str] = field(default_factory=dict)
     """The exact image of each name; once all are known, the catalog has them in place of the names."""
 
+    builds: Mapping[str, str] = field(default_factory=dict)
+    """The log of the build of each component and stage (`pipeline.stage`) whose image is built."""
+
     @property
     def has_started(self) -> bool:
         """Whether its images are known and its instances are started."""

@@ -1,4 +1,5 @@
-"""Tasks: a worker's units of work. Kinds: `stage` (it ends), `instance` (it serves until it is stopped), `image`.
+"""Tasks: a worker's units of work. Kinds: `stage` (it ends), `instance` (it serves until it is stopped), `image` (it
+finds out what a name means), `build` (it makes an image).
 
 waiting ──▶ ready ──▶ claimed ──▶ publishing ──▶ succeeded     waiting: for inputs, a model, the end of a back-off
    ▲          ▲          │                                     ready: a worker may claim it
@@ -14,6 +15,7 @@ from typing import Any, Literal, NamedTuple, Self
 from pydantic import Field
 
 from libs.common.locations import Location
+from libs.common.protocol.build import BuildSpec
 from libs.common.protocol.claim import TaskKind
 from libs.common.protocol.heartbeat import InstanceEndpoint
 from libs.common.protocol.image import ImageSpec
@@ -72,7 +74,7 @@ class TaskResult:
     """The component's response, of a prediction."""
     reused: ReusedAttempt | None = None
     image: str | None = None
-    """The exact image, of a task of kind `image`."""
+    """The exact image, of a task of kind `image` or `build`."""
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
@@ -103,14 +105,14 @@ class Task:
     """Name of the stage or component; the end of an image's name."""
     state: TaskState
     created_at: float
-    spec: StoredInstanceSpec | ImageSpec | None = None
-    """Of an instance or image; what a stage does is in the plan of its run. Queries for heartbeats leave it out."""
+    spec: StoredInstanceSpec | ImageSpec | BuildSpec | None = None
+    """What a stage does is in the plan of its run. Queries for heartbeats leave it out."""
     run: str | None = None
     replica: int = 0
     fingerprint: str = ""
     """Hash of manifest, commit and secret versions: instances with equal fingerprints are interchangeable.
 
-    Of an image: of its name and its credentials.
+    Of an image: of its name and its credentials; of a build: its key.
     """
     resource_class: str = "cpu"
     priority: int = 0
@@ -135,6 +137,8 @@ class Task:
     endpoint: InstanceEndpoint | None = None
     openapi: dict[str, object] | None = None
     log_tail: list[str] | None = None
+    image: str | None = None
+    """The id of the image that a stage or instance runs: if it was built, only workers whose engine has it claim it."""
     result: TaskResult | None = None
     started_at: float | None = None
     finished_at: float | None = None
@@ -159,6 +163,11 @@ class Task:
     @property
     def is_healthy(self) -> bool:
         return self.state == "claimed" and self.phase == "healthy"
+
+
+def get_image_id(image: str | None) -> str | None:
+    """The image if it is the id of one on an engine, not the name of one in a registry."""
+    return image if image is not None and image.startswith("sha256:") else None
 
 
 class ReadyTask(NamedTuple):

@@ -22,6 +22,8 @@ class Worker:
     seen_at: float
     kinds: list[str] | None = None
     """Kinds of tasks that it takes; None: it is of an earlier release."""
+    engine: str | None = None
+    """Identifies its Docker Engine, as long as that keeps its data."""
 
     @property
     def has_engine(self) -> bool:

@@ -25,7 +25,7 @@ from libs.common.protocol.publication import Move
 from libs.common.protocol.stage import CachePolicy, StageInput, StageOutput, StageSpec
 from services.scheduler.model.run import Run
 from services.scheduler.model.run_plan import InputSource, InputValue, RetryPolicy, RunPlan, StagePlan, SuccessorPlan
-from services.scheduler.model.task import Task
+from services.scheduler.model.task import Task, get_image_id
 
 
 def build_run_plan(
@@ -154,6 +154,7 @@ def build_stage_tasks(run: Run) -> list[Task]:
             priority=run.priority,
             state="waiting" if run.plan.waits[stage.name] else "ready",
             created_at=run.created_at,
+            image=get_image_id(stage.image),
         )
         for index, stage in enumerate(run.plan.stages)
     ]
@@ -165,6 +166,10 @@ def log_name(run: str, stage: str, attempt: int) -> str:
 
 def instance_log_name(task: Task) -> str:
     return f"instances/{task.id}/{task.attempt}"
+
+
+def build_log_name(task: Task) -> str:
+    return f"builds/{task.id}/{task.attempt}"
 
 
 def attempt_area(run: str, stage: str, token: int) -> str:

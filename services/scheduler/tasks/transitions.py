@@ -11,7 +11,8 @@ from services.scheduler.model.run import Run
 from services.scheduler.model.task import Task, TaskResult
 
 MAX_LOST_WORKERS = 5
-"""After this many lost workers a stage fails: it is likely what kills them."""
+"""After this many lost workers a stage or build fails: it is likely what kills them."""
+COUNTED_KINDS = ("stage", "build")
 INSTANCE_BACK_OFF_S = 1.0
 MAX_BACK_OFF_S = 60.0
 WAIT_REASONS: frozenset[ReasonCode] = frozenset({"model_missing", "secrets"})
@@ -41,6 +42,7 @@ class AttemptResult:
     answer: Mapping[str, Any] | None = None
     progress: tuple[float, float] | None = None
     image: str | None = None
+    engine: str | None = None
 
     def cause(self, default: ReasonCode) -> Reason:
         """The reported reason; with the code `default` when it has none."""
@@ -65,7 +67,7 @@ def stage_after_report(run: Run, task: Task, attempt: AttemptResult, now: float)
     if attempt.outcome == "returned" and not task.stop_requested:
         return {**UNCLAIMED, "state": "ready", "reason": reason("returned", "its worker stopped")}
     if attempt.outcome == "lost" and not task.stop_requested:
-        return _task_after_loss(task, attempt.cause("lost"), now)
+        return task_after_loss(task, attempt.cause("lost"), now)
     if attempt.outcome in ("canceled", "returned", "lost"):
         return {**ended, "state": "canceled", "reason": task.reason or reason("canceled"), "result": result}
     cause = attempt.cause("error")
@@ -118,12 +120,12 @@ def task_after_expiry(task: Task, now: float) -> ColumnUpdates:
             "stop_requested": False,
             "finished_at": now,
         }
-    return _task_after_loss(task, cause, now)
+    return task_after_loss(task, cause, now)
 
 
-def _task_after_loss(task: Task, cause: Reason, now: float) -> ColumnUpdates:
+def task_after_loss(task: Task, cause: Reason, now: float) -> ColumnUpdates:
     """A lost worker is not the task's fault: it is ready again at once, at most `MAX_LOST_WORKERS` times."""
-    if task.kind == "stage" and task.lost_count + 1 >= MAX_LOST_WORKERS:
+    if task.kind in COUNTED_KINDS and task.lost_count + 1 >= MAX_LOST_WORKERS:
         return {
             "state": "failed",
             "reason": cause,

@@ -10,6 +10,7 @@ from itertools import takewhile
 
 from libs.common import log
 from libs.common.db import Database
+from libs.common.protocol.build import BuildSpec
 from libs.common.protocol.claim import ClaimRequest, ClaimResponse, Lease
 from libs.common.protocol.image import ImageSpec
 from libs.common.protocol.instance import InstanceSpec
@@ -41,8 +42,8 @@ async def claim_next(
                 conn,
                 request.worker,
                 request.classes,
-                stages=request.free > 0,
-                images="image" in request.kinds,
+                kinds=list_claimable_kinds(request),
+                engine=request.engine,
                 limit=limit,
                 max_tasks=MAX_CANDIDATES,
             )
@@ -60,6 +61,12 @@ async def claim_next(
         if not candidates:
             break
     return ClaimResponse(lease=None, reason=reason("nothing_ready").to_json())
+
+
+def list_claimable_kinds(request: ClaimRequest) -> list[str]:
+    """Every worker takes instances; a stage needs a free slot."""
+    stages = ["stage"] if request.free > 0 else []
+    return ["instance", *stages, *(kind for kind in ("image", "build") if kind in request.kinds)]
 
 
 async def _claim_first(
@@ -82,6 +89,9 @@ async def _build_lease(conn: Connection, task: Task, run: Run | None, now: float
     """The lease: what to run, at which commit, and how long it lasts without a heartbeat."""
     if isinstance(task.spec, ImageSpec):
         spec, commit = task.spec.to_json(), ""
+    elif isinstance(task.spec, BuildSpec):
+        build_spec = task.spec.model_copy(update={"log": planner.build_log_name(task)})
+        spec, commit = build_spec.to_json(), build_spec.commit
     elif run is None:
         instance_spec = _build_instance_spec(task, settings.internal_token)
         spec, commit = instance_spec.to_json(), instance_spec.commit

@@ -59,6 +59,7 @@ async def _renew_leases(
                 "name": worker,
                 "classes": list(heartbeat.classes),
                 "kinds": list(heartbeat.kinds),
+                "engine": heartbeat.engine,
                 "seen_at": now,
                 **reported,
             },

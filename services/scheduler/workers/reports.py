@@ -5,9 +5,11 @@ from __future__ import annotations
 from libs.common.db import Database
 from libs.common.errors import Conflict
 from libs.common.protocol.report import TaskReport
-from services.scheduler.db import stage_cache, tasks
+from services.scheduler.db import built_images, stage_cache, tasks
+from services.scheduler.model.built_image import BuiltImage
 from services.scheduler.model.reason import Reason
 from services.scheduler.model.task import Task
+from services.scheduler.plans import planner
 from services.scheduler.tasks import transitions
 from services.scheduler.tasks.image_transitions import image_after_report
 from services.scheduler.tasks.transition_applier import AppliedTransition, TransitionApplier, lock_task
@@ -25,6 +27,7 @@ async def handle_report(db: Database, applier: TransitionApplier, task_id: str, 
         report.answer,
         report.progress,
         report.image,
+        report.engine,
     )
     async with db.write() as conn:
         run, stored, now = await lock_task(conn, task_id)
@@ -32,8 +35,11 @@ async def handle_report(db: Database, applier: TransitionApplier, task_id: str, 
         await tasks.end_attempt(conn, task, report.outcome, reason, report.usage, now)
         applied = AppliedTransition()
         if run is None:
-            after_report = image_after_report if task.kind == "image" else transitions.instance_after_report
+            is_image = task.kind in ("image", "build")
+            after_report = image_after_report if is_image else transitions.instance_after_report
             await tasks.update_task(conn, task.id, after_report(task, result, now))
+            if task.kind == "build" and report.outcome == "succeeded" and report.image:
+                await built_images.save(conn, task.app, _built_image(task, report.image, report.engine), now)
         else:
             applied = await applier.apply_transition(
                 conn, run, task, transitions.stage_after_report(run, task, result, now), now
@@ -41,6 +47,10 @@ async def handle_report(db: Database, applier: TransitionApplier, task_id: str, 
             if report.cache_key and report.outcome == "succeeded":
                 await stage_cache.save_entry(conn, task, report.cache_key, report.outputs or {}, now)
     applier.publish_changes(task, run, applied)
+
+
+def _built_image(task: Task, image: str, engine: str | None) -> BuiltImage:
+    return BuiltImage(key=task.fingerprint, image=image, engine=engine or "", log=planner.build_log_name(task))
 
 
 def require_current_lease(task: Task | None, worker: str, token: int) -> Task:

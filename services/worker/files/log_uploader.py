@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from libs.common import log
 from libs.common.errors import Conflict, MeshError
@@ -14,7 +15,6 @@ from libs.common.http.client import ServiceClients
 from libs.common.secret_redaction import RedactedStream
 from services.worker.held_tasks import HeldTask
 from services.worker.retry import retry
-from services.worker.runtime import Runtime
 
 CHUNK = 64 * 1024
 FIRST_SEND_DELAY_S = 0.02
@@ -29,14 +29,19 @@ TAIL_BYTES = 16 * 1024
 TAIL_LINES = 20
 
 
+class LogSource(Protocol):
+    def follow_log(self, name: str, offset: int) -> AsyncIterator[bytes]:
+        """The output of `name` from a byte offset, until it has ended."""
+
+
 class LogUploader:
     """Follows one container's output, from the offset that an earlier worker had reached (`log.sent`).
 
     Values of its Secrets are hidden before anything is kept.
     """
 
-    def __init__(self, held_task: HeldTask, folder: Path, runtime: Runtime, peers: ServiceClients) -> None:
-        self._held_task, self._lease, self._runtime, self._peers = held_task, held_task.lease, runtime, peers
+    def __init__(self, held_task: HeldTask, folder: Path, source: LogSource, peers: ServiceClients) -> None:
+        self._held_task, self._lease, self._source, self._peers = held_task, held_task.lease, source, peers
         self._sent_file = folder / "log.sent"
         self._offset = int(self._sent_file.read_text() or 0) if self._sent_file.exists() else 0
         self._pending = bytearray()
@@ -91,7 +96,7 @@ class LogUploader:
         """The log from `offset` on, as long as the runtime can read it."""
         stream = RedactedStream(self._held_task.redactor)
         try:
-            async for chunk in self._runtime.follow_log(self._lease.container_name, offset):
+            async for chunk in self._source.follow_log(self._lease.container_name, offset):
                 yield stream.feed(chunk)
         except MeshError as error:
             log.get("worker").warning("Failed to read the log", task=self._lease.task, why=error.detail)

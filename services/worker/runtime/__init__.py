@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from libs.common.errors import MeshError
+from services.worker.runtime.image_build import ImageBuild, Output
 from services.worker.runtime.spec import ContainerSpec
 
 Progress = Callable[[str], None]
@@ -56,6 +57,14 @@ class Container:
 
 
 class Runtime(Protocol):
+    @property
+    def engine(self) -> str:
+        """Identifies the Docker Engine, as long as that keeps its data; empty without one."""
+
+    @property
+    def has_buildkit(self) -> bool:
+        """Whether builds of images have caches and secrets."""
+
     async def check_ready(self) -> None:
         """Raises Unavailable if no container can be started now."""
 
@@ -72,6 +81,12 @@ class Runtime(Protocol):
         """The exact image that a name means now: `name@sha256:…`, or its id where no registry has it.
 
         Pulls it if it is missing. Raises RuntimeFailure("image").
+        """
+
+    async def build_image(self, name: str, build: ImageBuild, output: Output) -> str:
+        """Build and return the exact image: `repository@sha256:…` if it is pushed, else its id. `stop(name)` ends it.
+
+        Raises RuntimeFailure("build").
         """
 
     async def start(self, spec: ContainerSpec) -> None:

@@ -25,7 +25,7 @@ class Image:
     async def run(self, *, adopted: bool) -> Outcome:
         """Raises TaskFailed, RuntimeFailure. An adopted one begins again: the engine keeps the layers that it has."""
         image = await retry_passing(
-            lambda: self.context.resolve_image(self.held_task, self.spec.image),
+            lambda: self.context.resolve_image(self.held_task, self.spec.image, self.spec.image_credentials),
             RETRY_DELAYS_S,
             lambda line: self.held_task.update_status(detail=line),
         )

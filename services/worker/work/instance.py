@@ -44,7 +44,7 @@ class Instance:
         model = await self.context.models.get(self.lease.app, self.spec.model) if self.spec.model else None
         container = build_instance_container(self.lease, self.spec, site, model, secrets)
         (self.folder / MESH_URL_FILE).write_text(site.mesh_url)
-        await self.context.prepare_and_start(self.held_task, container)
+        await self.context.prepare_and_start(self.held_task, container, self.spec.image_credentials)
 
     async def _check_gateway_url(self) -> None:
         """Compare the gateway's URL with the one it started with. Raises RuntimeFailure("lost") if it moved."""

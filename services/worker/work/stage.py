@@ -60,7 +60,7 @@ class Stage:
         await stage_in.prepare_inputs(self.lease.app, self.spec, self.folder, peers, file_cache)
         paths = stage_in.variable_paths(self.spec, self.folder)
         container = build_stage_container(self.lease, self.spec, site, paths, secrets)
-        container = await self.context.prepare(self.held_task, container)
+        container = await self.context.prepare(self.held_task, container, self.spec.image_credentials)
         if await self._try_reuse(container.image_id or None, paths):
             return False
         await self.context.start(self.held_task, container)

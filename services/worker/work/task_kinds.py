@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from libs.common.protocol.build import BuildSpec
 from libs.common.protocol.image import ImageSpec
 from libs.common.protocol.instance import InstanceSpec
 from services.worker.context import WorkerContext
@@ -11,6 +12,7 @@ from services.worker.held_tasks import HeldTask
 from services.worker.lease import UnreadableSpec
 from services.worker.outcome import Outcome
 from services.worker.work.async_prediction import AsyncPrediction
+from services.worker.work.build import Build
 from services.worker.work.image import Image
 from services.worker.work.instance import Instance
 from services.worker.work.stage import Stage
@@ -29,7 +31,7 @@ class UnreadableTask:
         raise TaskFailed("error", self._problem)
 
 
-Work = Stage | Instance | Image | AsyncPrediction | UnreadableTask
+Work = Stage | Instance | Image | Build | AsyncPrediction | UnreadableTask
 
 
 def create_work(context: WorkerContext, held_task: HeldTask) -> Work:
@@ -38,6 +40,8 @@ def create_work(context: WorkerContext, held_task: HeldTask) -> Work:
         return UnreadableTask(context, held_task, spec)
     if isinstance(spec, ImageSpec):
         return Image(context, held_task, spec)
+    if isinstance(spec, BuildSpec):
+        return Build(context, held_task, spec)
     if isinstance(spec, InstanceSpec):
         return Instance(context, held_task, spec)
     return AsyncPrediction(context, held_task, spec, spec.call) if spec.call else Stage(context, held_task, spec)

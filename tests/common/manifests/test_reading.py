@@ -103,12 +103,26 @@ COMPONENTS = [
     (HEADS["ML"] + IMAGE + '  mlService: {inference: "a:f", packageRegistryName: p}\n', '6:54: "packageRegistryName" is not needed here; it may be removed (warning)'),
 ]  # fmt: skip
 
+BUILDS = [
+    (HEADS["ML"] + SERVICE + "  image: {build: {context: ../other}}\n", '6:28: "context" must be a folder in the repository such as manifests, or . for its root, without "..", not "../other"'),
+    (HEADS["ML"] + SERVICE + "  image: {build: {dockerfile: /etc/x}}\n", '6:31: "dockerfile" must be a relative path such as weights/model.onnx, without ".", ".." and empty parts, not "/etc/x"'),
+    (HEADS["ML"] + SERVICE + "  image: {build: {dockerfile: a/Dockerfile, base: debian}}\n", '6:11: "base" is for a Dockerfile that the platform writes; say it in "dockerfile"'),
+    (HEADS["ML"] + SERVICE + "  image: {build: {dockerfile: a/Dockerfile, packages: [libgl1]}}\n", '6:11: "packages" is for a Dockerfile that the platform writes; say it in "dockerfile"'),
+    (HEADS["ML"] + SERVICE + "  image: {build: {base: 'https://a'}}\n", '6:25: "base" must be an image reference such as team/app:1.0 (lower case, no spaces, no https://), not "https://a"'),
+    (HEADS["ML"] + SERVICE + "  image: {build: {packages: [libgl1, 'a b']}}\n", '6:38: "packages[1]" must be the name of a Debian package such as libgl1, not "a b"'),
+    (HEADS["ML"] + SERVICE + "  image: {build: {packages: ['--force']}}\n", '6:30: "packages[0]" must be the name of a Debian package such as libgl1, not "--force"'),
+    (HEADS["ML"] + SERVICE + "  image: {build: {args: {FLAVOUR: 1}}}\n", '6:35: "FLAVOUR" must be text, not 1; put it in quotes'),
+    (HEADS["ML"] + SERVICE + "  image: {build: {secrets: [Bad]}}\n", '6:29: "secrets[0]" must be at most 63 lower-case letters, digits and -, with a letter or digit at both ends, not "Bad"'),
+    (HEADS["ML"] + SERVICE + "  image: {build: {timeout: 0}}\n", '6:28: "timeout" must be at least 0.001s, not 0'),
+    (HEADS["ML"] + SERVICE + "  image: {build: {network: host}}\n", '6:28: "network" must be internet or none, not "host"'),
+    (HEADS["ML"] + SERVICE + "  image: {build: {}, credentials: login}\n", '6:3: "credentials" is for "existingImageName", an image that is pulled; remove it'),
+    (HEADS["ML"] + SERVICE + "  image: {build: {contxt: a}}\n", '6:19: unknown field "contxt"; did you mean "context"?'),
+]  # fmt: skip
+
 NOT_YET = [
-    (HEADS["ML"] + SERVICE + "  image: {build: {}}\n", '6:11: "build" is not supported yet; remove it'),
     (HEADS["ML"] + IMAGE + '  mlService: {app: "a:app", loader: "a:b"}\n', '6:37: "loader" belongs to "inference", a function; "app" does this itself'),
     (HEADS["ML"] + IMAGE + '  mlService: {inference: "a:f", batching: {maxSize: 0, maxDelayMs: 5}}\n', '6:53: "maxSize" must be at least 1, not 0'),
     (HEADS["ML"] + IMAGE + '  mlService: {inference: "a:f", modelUpdate: auto}\n', '6:33: "modelUpdate: auto" is not supported yet; remove it'),
-    (STAGES + "    - {name: s, image: {build: {}}, inputs: [{name: a}], outputs: [{name: b}]}\n", '7:25: "build" is not supported yet; remove it'),
     (HEADS["API"] + "  mlComponent: {name: m}\n  restfulApi: {path: x, auth: {oidc: {issuer: i, audience: a}}}\n", '6:32: "oidc" is not supported yet; remove it'),
 ]  # fmt: skip
 
@@ -223,11 +237,6 @@ ATTACHING = [
     (HEADS["REPO"] + "  url: ext::sh -c id\n", '5:8: "url" must be an https://, ssh:// or file:// address, or user@host:path, not "ext::sh -c id"'),
     (HEADS["REPO"] + "  url: https://u:p@git.example/a.git\n", '5:8: "url" must not contain a password; name a Secret in "credentials"'),
     (HEADS["REPO"] + "  url: https://git.example/a.git\n  branch: --upload-pack=x\n", '6:11: "branch" must be the name of a branch, not "--upload-pack=x"'),
-    (HEADS["REPO"] + "  branch: main\n  tags: v*\n", '6:9: "branch" and "tags" exclude each other; remove one of them'),
-    (HEADS["REPO"] + "  tags: 'v[0-9]'\n", '5:9: "tags" must be a pattern of tags, such as v*, not "v[0-9]"'),
-    (HEADS["REPO"] + "  forge: sourcehut\n", '5:10: "forge" must be github, gitea, forgejo, gogs, gitbucket, gitlab, bitbucket, bitbucket-dc, azure or none, not "sourcehut"'),
-    (HEADS["REPO"] + "  status: on\n", '5:11: "status" must be a mapping of fields, not "on"'),
-    (HEADS["REPO"] + "  status: {token: x}\n", '5:12: unknown field "token"; the fields here are credentials, enabled'),
     (HEADS["REPO"] + "  url: https://git.example/a.git\n  path: ../up\n", '6:9: "path" must be a folder in the repository such as manifests, or . for its root, without "..", not "../up"'),
     (HEADS["REPO"] + "  url: 'ext::sh -c id ://x'\n", '5:8: "url" must be an https://, ssh:// or file:// address, or user@host:path, not "ext::sh -c id ://x"'),
     (HEADS["REPO"] + '  url: "file:///a\\nb.git"\n', '5:8: "url" must be an https://, ssh:// or file:// address, or user@host:path, not "file:///a\\nb.git"'),
@@ -241,7 +250,7 @@ ATTACHING = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("case", HEADERS + COMPONENTS + NOT_YET + PIPELINES + APIS + ATTACHING)
+@pytest.mark.parametrize("case", HEADERS + COMPONENTS + BUILDS + NOT_YET + PIPELINES + APIS + ATTACHING)
 def test_a_problem_is_one_sentence_at_its_place(case: tuple[str, ...]) -> None:
     text, *expected = case
     assert problems(text) == [f"m.yml:{line}" for line in expected]

@@ -30,12 +30,12 @@ async def test_only_manifests_of_the_folder_are_read_in_sub_folders_too(
     }
     commit = working_copy.commit(files)
     await git_cache.fetch("leafscan", GitRemote(working_copy.url))
-    contents = await git_cache.read_manifests("leafscan", commit, "manifests")
+    contents = await git_cache.get_reader("leafscan").read_manifests(commit, "manifests")
     assert sorted(contents) == ["manifests/api.yml", "manifests/component.yaml", "manifests/sub/deep.yml"]
     assert contents["manifests/component.yaml"] == COMPONENT.encode()
     assert contents["manifests/sub/deep.yml"] == b"a: 1\n"
-    assert sorted(await git_cache.read_manifests("leafscan", commit, "other")) == ["other/x.yaml"]
-    assert "other/x.yaml" in await git_cache.read_manifests("leafscan", commit, ".")
+    assert sorted(await git_cache.get_reader("leafscan").read_manifests(commit, "other")) == ["other/x.yaml"]
+    assert "other/x.yaml" in await git_cache.get_reader("leafscan").read_manifests(commit, ".")
 
 
 async def test_names_of_any_letters_and_empty_files_are_read(git_cache: GitCache, working_copy: WorkingCopy) -> None:
@@ -43,7 +43,7 @@ async def test_names_of_any_letters_and_empty_files_are_read(git_cache: GitCache
         {"manifests/über läng.yaml": "x: ü\n", "manifests/empty.yaml": "", "manifests/z\ty.yaml": "z: 1\n"}
     )
     await git_cache.fetch("leafscan", GitRemote(working_copy.url))
-    contents = await git_cache.read_manifests("leafscan", commit, "manifests")
+    contents = await git_cache.get_reader("leafscan").read_manifests(commit, "manifests")
     assert contents["manifests/über läng.yaml"] == "x: ü\n".encode()
     assert contents["manifests/empty.yaml"] == b""
     assert contents["manifests/z\ty.yaml"] == b"z: 1\n"
@@ -55,7 +55,7 @@ async def test_a_file_of_10_mb_is_refused_by_its_name_without_being_read(
     commit = working_copy.commit({"manifests/big.yaml": b"#" * 10_000_000})
     await git_cache.fetch("leafscan", GitRemote(working_copy.url))
     with pytest.raises(InvalidRevision) as refused:
-        await git_cache.read_manifests("leafscan", commit, "manifests")
+        await git_cache.get_reader("leafscan").read_manifests(commit, "manifests")
     (problem,) = refused.value.problems
     assert (problem.file, problem.line, problem.column) == ("manifests/big.yaml", 1, 1)
     assert "10000000 bytes are too large" in problem.message
@@ -66,7 +66,7 @@ async def test_a_link_is_refused_as_a_manifest(git_cache: GitCache, working_copy
     commit = working_copy.commit({})
     await git_cache.fetch("leafscan", GitRemote(working_copy.url))
     with pytest.raises(InvalidRevision, match="not a regular file"):
-        await git_cache.read_manifests("leafscan", commit, "manifests")
+        await git_cache.get_reader("leafscan").read_manifests(commit, "manifests")
 
 
 async def test_manifests_whose_names_are_not_utf_8_are_all_read(git_cache: GitCache, working_copy: WorkingCopy) -> None:
@@ -74,7 +74,7 @@ async def test_manifests_whose_names_are_not_utf_8_are_all_read(git_cache: GitCa
         Path(os.fsdecode(os.fsencode(working_copy.folder / "manifests") + b"/" + name)).write_text(COMPONENT)
     commit = working_copy.commit({})
     await git_cache.fetch("leafscan", GitRemote(working_copy.url))
-    contents = await git_cache.read_manifests("leafscan", commit, "manifests")
+    contents = await git_cache.get_reader("leafscan").read_manifests(commit, "manifests")
     assert {"manifests/caf\\xe9.yml", "manifests/caf\\xe8.yml"} < set(contents)
 
 
@@ -86,7 +86,7 @@ async def test_a_folder_of_manifests_that_became_a_link_is_refused_as_one(
     commit = working_copy.commit({})
     await git_cache.fetch("leafscan", GitRemote(working_copy.url))
     with pytest.raises(InvalidRevision, match="a link, which is not followed; commit the folder itself"):
-        await git_cache.read_manifests("leafscan", commit, "manifests")
+        await git_cache.get_reader("leafscan").read_manifests(commit, "manifests")
 
 
 async def test_links_and_packages_of_the_whole_tree_are_found(git_cache: GitCache, working_copy: WorkingCopy) -> None:
@@ -127,7 +127,7 @@ async def test_a_tree_that_cannot_be_listed_gives_no_warnings(git_cache: GitCach
 async def test_a_commit_without_manifests_is_refused(git_cache: GitCache, working_copy: WorkingCopy) -> None:
     commit = (await git_cache.fetch("leafscan", GitRemote(working_copy.url))).id
     with pytest.raises(InvalidRevision, match=f"there is no manifest .* in nowhere at commit {commit[:12]}"):
-        await git_cache.read_manifests("leafscan", commit, "nowhere")
+        await git_cache.get_reader("leafscan").read_manifests(commit, "nowhere")
 
 
 @pytest.mark.parametrize(

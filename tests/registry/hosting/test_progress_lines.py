@@ -46,11 +46,13 @@ def test_the_end_says_where_it_answers_or_what_to_mend() -> None:
     live = replace(PENDING, status="live", live_at=103.5)
     assert list(describe_end(live, ["http://m/leaf/x/predict"])) == ["live after 3.5 s", "http://m/leaf/x/predict"]
     placed = {"file": "m.yml", "line": 7, "column": 5, "message": "unknown field"}
-    plain = {"file": None, "line": None, "column": None, "message": "the engine is away"}
+    plain = {"file": None, "line": None, "column": None, "message": "the engine is away", "log_tail": ["one", "two"]}
     failed = replace(PENDING, status="failed", errors=(placed, plain))  # type: ignore[arg-type]  # as they are stored
     assert list(describe_end(failed, [])) == [
         "m.yml:7:5: unknown field",
         "the engine is away",
+        "  | one",
+        "  | two",
         "the deployment failed; what was live before goes on",
         "the commit is stored: mend the cause and push, or try it again with: mlmesh app sync leaf",
     ]

@@ -6,6 +6,7 @@ from libs.common.db import Database
 from libs.common.http.client import open_service_clients
 from libs.common.settings import Settings
 from services.scheduler.components import reconciler, rollout_controller
+from services.scheduler.components.image_builds import BuildSettings
 from services.scheduler.db import apps, metadata, rollouts
 from services.scheduler.live_catalog_cache import LiveCatalogCache
 from services.scheduler.long_poll_notifier import LongPollNotifier
@@ -33,7 +34,9 @@ async def test_a_revision_that_comes_in_while_another_step_is_under_way_is_prepa
             async with database.read() as c:
                 assert [list(one.steps) for one in await rollouts.list_active_rollouts(c, "leaf")] == [[]]
             catalogs = LiveCatalogCache(database)
-            app_reconciler = reconciler.Reconciler(database, peers, catalogs, LongPollNotifier(), LoopTriggers(1.0))
+            app_reconciler = reconciler.Reconciler(
+                database, peers, catalogs, LongPollNotifier(), LoopTriggers(1.0), BuildSettings("python:3.12")
+            )
             await app_reconciler.reconcile_app("leaf")
             async with database.read() as c:
                 (after,) = await rollouts.list_active_rollouts(c, "leaf")

@@ -11,6 +11,7 @@ from libs.common.manifests.catalog import Catalog
 from libs.common.protocol.deployment import RolloutProblem
 from libs.common.protocol.image import ImageSpec
 from services.scheduler.components import rollout_images
+from services.scheduler.components.image_builds import BuildPlan, BuildSettings
 from services.scheduler.components.rollout_images import RequestedImage, compare_images
 from services.scheduler.model.reason import Reason
 from services.scheduler.model.task import Task, TaskResult
@@ -20,6 +21,7 @@ from tests.scheduler.manifests import catalog, catalog_json
 ALL_KINDS = ["stage", "instance", "image"]
 APP = RequestedImage("team/app:1", None, needs_gpu=False)
 TOOL = RequestedImage("team/tool:2", "login", needs_gpu=False)
+PLAN = BuildPlan("leaf", "2e" * 20, {}, BuildSettings("python:3.12"))
 EXACT = "team/app@sha256:" + "ab" * 32
 MANIFESTS = b"""
 apiVersion: mlmesh/v1
@@ -78,7 +80,7 @@ def worker(
 
 
 def test_each_image_of_components_and_stages_is_asked_for_once() -> None:
-    assert rollout_images.list_requested_images(catalog(MANIFESTS)) == [
+    assert rollout_images.list_requested_images(catalog(MANIFESTS), PLAN) == [
         RequestedImage("team/app:1", "login", needs_gpu=False),
         RequestedImage("team/cuda:1", "login", needs_gpu=True),
         RequestedImage("team/tool:2", None, needs_gpu=False),
@@ -234,7 +236,7 @@ def test_workers_that_are_away_count_only_while_nobody_is_there() -> None:
 def test_a_catalog_names_exact_images_in_the_place_of_their_names() -> None:
     stored = {**catalog(MANIFESTS).to_json()}
     pinned = Catalog.from_json(
-        rollout_images.pin_images(stored, {"team/app:1": EXACT, "team/tool:2": "sha256:" + "cd" * 32})
+        rollout_images.pin_images(stored, {"team/app:1": EXACT, "team/tool:2": "sha256:" + "cd" * 32}, PLAN)
     )
     assert pinned.components["echo"].spec.image.existing_image_name == EXACT
     assert pinned.components["vision"].spec.image.existing_image_name == "team/cuda:1"
@@ -245,7 +247,7 @@ def test_a_catalog_names_exact_images_in_the_place_of_their_names() -> None:
 
 
 def test_a_catalog_without_exact_images_stays_as_it_is() -> None:
-    assert rollout_images.pin_images(catalog_json(), {}) == catalog_json()
+    assert rollout_images.pin_images(catalog_json(), {}, PLAN) == catalog_json()
 
 
 def test_a_task_has_the_end_of_a_long_name() -> None:

@@ -14,7 +14,7 @@ from tests.worker.image_registry import LOGIN, ImageRegistry, digest, image_regi
 from tests.worker.process_host import run_worker
 
 LOCAL = "mlmesh-test/local:1"
-KINDS = ["stage", "instance", "image"]
+KINDS = ["stage", "instance", "image", "build"]
 
 
 @pytest.fixture

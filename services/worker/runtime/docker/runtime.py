@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 import signal
 from collections.abc import AsyncIterator, Mapping
@@ -18,6 +19,8 @@ from libs.common.settings import Settings
 from services.worker.permissions import grant_owner_access
 from services.worker.runtime import Container, Exit, Progress, RuntimeFailure
 from services.worker.runtime.docker import link_local
+from services.worker.runtime.docker.build_command import find_build_command
+from services.worker.runtime.docker.builder import Builder
 from services.worker.runtime.docker.bundle import ComponentBundle
 from services.worker.runtime.docker.client import (
     CALL_TIMEOUT_S,
@@ -25,6 +28,7 @@ from services.worker.runtime.docker.client import (
     accepts_connections,
     call_engine,
     create_container,
+    engine_address,
     inspect_container,
     list_containers,
     open_engine,
@@ -37,6 +41,7 @@ from services.worker.runtime.docker.log_stream import follow_log
 from services.worker.runtime.docker.networks import AppNetworks
 from services.worker.runtime.docker.sandbox_pool import SandboxPool
 from services.worker.runtime.docker.scratch import change_owner, check_same_path, has_foreign_files
+from services.worker.runtime.image_build import ImageBuild, Output
 from services.worker.runtime.spec import ContainerSpec
 
 RETRY_S = 0.5
@@ -53,6 +58,7 @@ class DockerRuntime:
         self._stack = AsyncExitStack()
         self._watched: dict[str, bool] = {}
         """Containers that this worker saw running; whether the engine was available ever since."""
+        self._builds: dict[str, asyncio.Task[str]] = {}
 
     async def __aenter__(self) -> Self:
         self._docker = await self._stack.enter_async_context(open_engine(self._settings.runtime))
@@ -63,18 +69,15 @@ class DockerRuntime:
         self._gateway_check = GatewayCheck(self._docker, self._installation)
         await self._networks.open()
         await self._sandbox_pool.open()
-        self._memory_limit = await self._default_memory()
+        info = await call_engine(self._docker.system.info())
+        self.engine = identify_engine(info)
+        self._memory_limit = self._settings.task_memory or int(info["MemTotal"]) // self._settings.worker_slots
+        address = engine_address(self._settings.runtime)
+        self._builder = Builder(self._docker, address, await find_build_command(), self._memory_limit)
         await link_local.apply_rules(self._docker, self._settings.app_subnets, allowed=self._settings.link_local)
         if worker := await self._networks.find_worker_container():
             check_same_path(worker, self._settings.scratch_folder)
         return self
-
-    async def _default_memory(self) -> int:
-        """Memory limit of a container whose manifest sets none, so that no single one exhausts the host."""
-        if self._settings.task_memory:
-            return self._settings.task_memory
-        info = await call_engine(self._docker.system.info())
-        return int(info["MemTotal"]) // self._settings.worker_slots
 
     async def __aexit__(self, *error: object) -> None:
         await self._sandbox_pool.close()
@@ -96,6 +99,21 @@ class DockerRuntime:
 
     async def resolve_image(self, image: str, progress: Progress, login: Mapping[str, str] | None) -> str:
         return await self._images.resolve_image(image, progress, login)
+
+    @property
+    def has_buildkit(self) -> bool:
+        return self._builder.has_buildkit
+
+    async def build_image(self, name: str, build: ImageBuild, output: Output) -> str:
+        task = self._builds[name] = asyncio.create_task(self._builder.build(build, output))
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if self._builds.get(name) is task:  # this call was cancelled
+                raise
+            raise RuntimeFailure("build", "it was stopped") from None
+        finally:
+            self._builds.pop(name, None)
 
     async def start(self, spec: ContainerSpec) -> None:
         try:
@@ -128,6 +146,9 @@ class DockerRuntime:
             self._watched[name] = True
 
     async def stop(self, name: str, grace_s: float) -> None:
+        if (build := self._builds.pop(name, None)) is not None:
+            build.cancel()
+            await asyncio.wait([build])
         seconds = math.ceil(grace_s)
         try:
             await call_engine(self._container(name).stop(t=seconds), seconds + CALL_TIMEOUT_S)
@@ -286,6 +307,12 @@ class DockerRuntime:
                 except NotFound:
                     return
                 await asyncio.sleep(POLL_S)
+
+
+def identify_engine(info: Mapping[str, object]) -> str:
+    """A short hash of what stays as long as the engine keeps its images: its id, its host and its folder."""
+    parts = [str(info.get(name, "")) for name in ("ID", "Name", "DockerRootDir")]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 def parse_exit(state: ContainerState, memory: int) -> Exit:

@@ -18,10 +18,10 @@ from libs.common.python_packages import (
     Requirements,
     find_requirements,
 )
+from libs.common.requirement_lists import LocalRequirement, expand_lists
 from services.worker.file_lock import hold_file_lock
 from services.worker.runtime import Progress, RuntimeFailure
 from services.worker.runtime.process.installer import DEFAULT_TIMEOUTS, InstallTimeouts, run_installer
-from services.worker.runtime.process.requirements import LocalRequirement, expand_lists
 
 PIP_INSTALL = ("-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "raw")
 COMPLETE_FILE = ".complete"

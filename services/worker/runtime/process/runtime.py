@@ -19,6 +19,7 @@ from typing import Self
 from libs.common.settings import Settings
 from services.worker.permissions import grant_owner_access
 from services.worker.runtime import Container, Exit, Progress, RuntimeFailure
+from services.worker.runtime.image_build import ImageBuild, Output
 from services.worker.runtime.process import orphans, short_path
 from services.worker.runtime.process.child_process import ChildProcess
 from services.worker.runtime.process.environments import VirtualEnvironments
@@ -93,6 +94,12 @@ class ProcessRuntime:
 
     async def resolve_image(self, image: str, progress: Progress, login: Mapping[str, str] | None) -> str:
         raise RuntimeFailure("image", "the process runtime has no images")
+
+    engine = ""
+    has_buildkit = False
+
+    async def build_image(self, name: str, build: ImageBuild, output: Output) -> str:
+        raise RuntimeFailure("build", "the process runtime builds no images")
 
     async def start(self, spec: ContainerSpec) -> None:
         if self._find_state(spec.name):

@@ -1,0 +1,7 @@
+# Written by mlmesh: the folder has no Dockerfile.
+FROM python:3.12-slim
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_PROGRESS_BAR=off PIP_ROOT_USER_ACTION=ignore
+WORKDIR /app
+COPY . .
+ENV HOME=/tmp PYTHONUNBUFFERED=1
+USER 10001

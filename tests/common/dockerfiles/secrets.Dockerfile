@@ -1,0 +1,10 @@
+# Written by mlmesh: the folder has no Dockerfile.
+FROM debian:12
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_PROGRESS_BAR=off PIP_ROOT_USER_ACTION=ignore
+RUN apt-get update && apt-get install --yes --no-install-recommends libgl1 && rm -rf /var/lib/apt/lists/*
+WORKDIR /app
+COPY requirements.txt ./
+RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=net/netrc,target=/run/secrets/net/netrc,required=true --mount=type=secret,id=pip-login/pip.conf,target=/run/secrets/pip-login/pip.conf,required=true --mount=type=secret,id=pip-login/token,target=/run/secrets/pip-login/token,required=true NETRC=/run/secrets/net/netrc PIP_CONFIG_FILE=/run/secrets/pip-login/pip.conf python3 -m pip install --requirement requirements.txt
+COPY . .
+ENV HOME=/tmp PYTHONUNBUFFERED=1
+USER 10001

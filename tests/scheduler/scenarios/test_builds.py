@@ -1,0 +1,144 @@
+"""Builds of a deployment from the outside: workers build what manifests ask for, once, and run it where it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.scheduler.conftest import Mesh, healthy_status
+from tests.scheduler.manifests import MANIFESTS, catalog_json
+from tests.scheduler.scenarios.test_images import holding, steps, until_step
+from tests.scheduler.scenarios.test_runs import BODY
+
+KINDS = ("stage", "instance", "image", "build")
+IMAGE = "sha256:" + "1a" * 32
+ENGINE, OTHER = "engine-1", "engine-2"
+
+
+def built_catalog(tree: str = "1f" * 20) -> dict[str, Any]:
+    """Its component and its stages are built from the same folder."""
+    manifests = MANIFESTS.replace(b'existingImageName: "python:3.12"', b"build: {}")
+    return {**catalog_json(manifests), "trees": {".": tree}}
+
+
+async def connect(mesh: Mesh, *have: Any, worker: str = "w1", engine: str = ENGINE) -> Any:
+    return await mesh.send_heartbeat(*have, worker=worker, kinds=KINDS, engine=engine)
+
+
+async def claim_build(mesh: Mesh) -> dict[str, Any]:
+    lease = await mesh.claim("w1", kinds=KINDS, engine=ENGINE)
+    assert lease["kind"] == "build", lease
+    return lease
+
+
+async def deploy(mesh: Mesh, deployment: str, tree: str = "1f" * 20, **over: Any) -> dict[str, Any]:
+    """A deployment whose image is built, live; the lease of its instance."""
+    await connect(mesh)
+    await mesh.deploy(deployment, built_catalog(tree), **over)
+    await mesh.report(await claim_build(mesh), "succeeded", image=IMAGE, engine=ENGINE)
+    return await start(mesh, deployment)
+
+
+async def until_started(mesh: Mesh, deployment: str) -> None:
+    async def has_started() -> bool:
+        return "start" in steps(mesh, deployment)
+
+    await mesh.until(has_started)
+
+
+async def start(mesh: Mesh, deployment: str) -> dict[str, Any]:
+    instance = await mesh.claim(kind="instance", kinds=KINDS, engine=ENGINE)
+    await connect(mesh, healthy_status(instance))
+    await mesh.until_live(deployment)
+    return instance
+
+
+async def test_a_component_and_its_stages_run_one_image_that_is_built_once(mesh: Mesh) -> None:
+    mesh.services.files.add("in/a.csv")
+    await connect(mesh)
+    await mesh.deploy("d1", built_catalog())
+    lease = await claim_build(mesh)
+    assert (lease["spec"]["context"], lease["spec"]["log"]) == (".", f"builds/{lease['task']}/1")
+    assert lease["commit"] == lease["spec"]["commit"]
+    assert await mesh.claim_once(kinds=KINDS, engine=ENGINE) is None, "one build, and no instance before it"
+    await connect(mesh, holding(lease, detail="[3/5] RUN pip"))
+    title = lease["spec"]["title"]
+    await until_step(mesh, "d1", "images", f"running building 1 of 1: {title}: [3/5] RUN pip")
+    await mesh.report(lease, "succeeded", image=IMAGE, engine=ENGINE)
+    assert (await start(mesh, "d1"))["spec"]["image"] == IMAGE
+    assert steps(mesh, "d1")["images"].endswith(f" is sha256:{'1a' * 6}")
+    status, _, _ = await mesh.submit(BODY)
+    assert status == 202
+    assert (await mesh.claim(kind="stage", kinds=KINDS, engine=ENGINE))["spec"]["image"] == IMAGE
+
+
+async def test_what_runs_a_built_image_is_given_only_to_an_engine_that_has_it(mesh: Mesh) -> None:
+    await connect(mesh)
+    await connect(mesh, worker="w2", engine=OTHER)
+    await mesh.deploy("d1", built_catalog())
+    await mesh.report(await claim_build(mesh), "succeeded", image=IMAGE, engine=ENGINE)
+    await until_started(mesh, "d1")
+    assert await mesh.claim_once("w2", kinds=KINDS, engine=OTHER) is None
+    assert await mesh.claim_once("w3", kinds=KINDS[:2]) is None
+    assert (await mesh.claim("w1", kinds=KINDS, engine=ENGINE))["kind"] == "instance"
+
+
+async def test_nothing_is_built_when_nothing_has_changed(mesh: Mesh) -> None:
+    await deploy(mesh, "d1")
+    await mesh.deploy("d2", built_catalog())
+    assert (await start(mesh, "d2"))["spec"]["image"] == IMAGE
+    await mesh.deploy("d3", built_catalog("2e" * 20))
+    assert (await claim_build(mesh))["spec"]["key"]
+
+
+async def test_an_image_whose_engine_is_gone_is_built_again(mesh: Mesh) -> None:
+    await deploy(mesh, "d1")
+    await connect(mesh, engine=OTHER)
+    await mesh.deploy("d2", built_catalog())
+    assert (await mesh.claim("w1", kinds=KINDS, engine=OTHER))["kind"] == "build"
+
+
+async def test_an_image_that_is_in_a_registry_runs_anywhere(mesh: Mesh) -> None:
+    await connect(mesh)
+    await mesh.deploy("d1", built_catalog())
+    exact = "r.example/m/leaf/key@sha256:" + "ab" * 32
+    await mesh.report(await claim_build(mesh), "succeeded", image=exact)
+    assert (await mesh.claim("w2", kind="instance"))["spec"]["image"] == exact
+    await connect(mesh, engine=OTHER)
+    await mesh.deploy("d2", built_catalog())
+    await until_started(mesh, "d2")
+
+
+async def test_a_newer_deployment_cancels_the_build_that_only_the_older_wants(mesh: Mesh) -> None:
+    await connect(mesh)
+    await mesh.deploy("d1", built_catalog())
+    lease = await claim_build(mesh)
+    await mesh.deploy("d2", built_catalog("2e" * 20))
+
+    async def orders() -> Any:
+        return (await connect(mesh, holding(lease)))["stop"]
+
+    assert await mesh.until(orders) == [{"task": lease["task"], "token": lease["token"]}]
+    assert (await claim_build(mesh))["spec"]["key"] != lease["spec"]["key"]
+
+
+async def test_a_build_that_fails_fails_the_deployment_with_its_last_lines(mesh: Mesh) -> None:
+    await connect(mesh)
+    await mesh.deploy("d1", built_catalog())
+    lease = await claim_build(mesh)
+    reason = {"code": "build", "detail": "ERROR: No matching distribution"}
+    await mesh.report(lease, "failed", reason=reason, log_tail=["one", "two"])
+    await mesh.until(lambda: mesh.is_reported("d1", "failed"))
+    (error,) = mesh.services.reports["d1"]["errors"]
+    assert error["message"] == f"build of {lease['spec']['title']}: ERROR: No matching distribution"
+    assert (error["reason"], error["log_tail"]) == ("build", ["one", "two"])
+
+
+async def test_a_worker_of_the_release_before_is_never_given_a_build(mesh: Mesh) -> None:
+    await mesh.send_heartbeat(kinds=KINDS[:3])
+    await mesh.deploy("d1", built_catalog())
+
+    async def is_waiting() -> bool:
+        return steps(mesh, "d1").get("images", "").endswith(": waits for a worker")
+
+    await mesh.until(is_waiting)
+    assert await mesh.claim_once(kinds=KINDS[:3]) is None
