@@ -98,6 +98,10 @@ class Settings(BaseSettings):
     secret_key_old: str = Field(
         "", description="a former secret key that values may still be encrypted with, until `mlmesh secret rekey`"
     )
+    secret_sources: PairMap = Field(
+        default_factory=dict,
+        description="where registry reads values of Secrets: `app/secret=file:/folder,app/secret=env:PREFIX_`",
+    )
     registry_url: str = Field("http://127.0.0.1:8011", description="where registry answers")
     scheduler_url: str = Field("http://127.0.0.1:8012", description="where scheduler answers")
     databox_url: str = Field("http://127.0.0.1:8013", description="where databox answers")
@@ -178,7 +182,7 @@ class Settings(BaseSettings):
     def _split_words(cls, value: Any) -> Any:
         return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
 
-    @field_validator("worker_labels", mode="before")
+    @field_validator("worker_labels", "secret_sources", mode="before")
     @classmethod
     def _split_pairs(cls, value: Any) -> Any:
         if not isinstance(value, str):
@@ -209,6 +213,18 @@ class Settings(BaseSettings):
         for folder in value:
             if not folder.startswith("/"):
                 raise ValueError(f"{folder} is not an absolute path; write /srv/repositories")
+        return value
+
+    @field_validator("secret_sources", mode="after")
+    @classmethod
+    def _check_sources(cls, value: dict[str, str]) -> dict[str, str]:
+        for place, source in value.items():
+            if not re.fullmatch(r"[a-z0-9-]+/[a-z0-9-]+", place):
+                raise ValueError(f"{place} is not the name of an app and of its Secret; write app/secret")
+            if not re.fullmatch(r"file:/.+|env:[A-Za-z_][A-Za-z0-9_]*", source):
+                raise ValueError(f"{source} is no source; write file:/folder or env:PREFIX_")
+            if source.startswith(f"env:{PREFIX}"):
+                raise ValueError(f"{source} would give away the mesh's own settings; choose another prefix")
         return value
 
     @field_validator("lease", "retention", mode="before")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from libs.common.db import Database
 from libs.common.http.app import ReadinessCheck, create_app
 from libs.common.http.client import open_service_clients
 from libs.common.http.public_client import open_public_http
+from libs.common.messages import AccessChanged
 from libs.common.settings import Settings, require_settings
 from services.registry.app_removal import AppRemover
 from services.registry.commit_statuses.sender import StatusSender
@@ -49,6 +51,7 @@ from services.registry.routes import (
     validate,
 )
 from services.registry.secrets.reader import SecretReader
+from services.registry.secrets.source_reader import SecretSourceReader
 from services.registry.secrets.vault import Vault
 from services.registry.secrets.webhook_verification import WebhookVerifier
 
@@ -103,7 +106,17 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
         public_http = await stack.enter_async_context(open_public_http(settings.reachable_repository_networks))
         status_sender = StatusSender(database, secret_reader, public_http, settings.public_url, group)
         deployment_worker = DeploymentWorker(
-            database, git_cache, remotes, events, group, status_sender.wake, process_runtime=process_runtime
+            database, git_cache, remotes, events, group, status_sender.wake, settings.secret_sources,
+            process_runtime=process_runtime,
+        )  # fmt: skip
+
+        def publish_access_change(app: str) -> None:
+            """Notify the scheduler, and resume deployments that wait for a secret value."""
+            events.publish_soon(AccessChanged(app=app))
+            deployment_worker.wake()
+
+        source_reader = SecretSourceReader(
+            database, vault, secret_reader, settings.secret_sources, os.environ, publish_access_change
         )
         checker = PushChecker(database, git, hosted, process_runtime)
         push_receiver = PushReceiver(
@@ -114,7 +127,8 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
         poller = Poller(database, git_cache, remotes, deployment_worker.wake, group)
         app_remover = AppRemover(database, git_cache, hosted, peers.scheduler)
         for loop in (
-            deployment_worker.loop, poller.loop, app_remover.loop, maintenance.loop, status_sender.loop
+            deployment_worker.loop, poller.loop, app_remover.loop, maintenance.loop, status_sender.loop,
+            source_reader.loop,
         ):  # fmt: skip
             group.create_task(loop.run(), name=loop.name)
         yield Dependencies(
@@ -135,6 +149,7 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
             peers=peers,
             webhook_verifier=WebhookVerifier(settings, database, secret_reader),
             delivery_log=DeliveryLog(database),
+            publish_access_change=publish_access_change,
             body_reader=BodyReader(MAX_WEBHOOK_BYTES, MAX_LARGE_WEBHOOKS, WEBHOOK_WAIT_S, WEBHOOK_TIMEOUT_S),
         )
 

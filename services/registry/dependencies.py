@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,7 +13,6 @@ from libs.common.db import Database
 from libs.common.errors import MeshError, NotFound
 from libs.common.http.client import ServiceClients
 from libs.common.identity import Caller, caller_from_headers
-from libs.common.messages import AccessChanged
 from libs.common.settings import Settings
 from services.registry.app_removal import AppRemover
 from services.registry.commit_statuses.sender import StatusSender
@@ -51,6 +51,8 @@ class Dependencies:
     peers: ServiceClients
     webhook_verifier: WebhookVerifier
     delivery_log: DeliveryLog
+    publish_access_change: Callable[[str], None]
+    """Notify the scheduler, and resume deployments that wait for a secret value."""
     body_reader: BodyReader
     """Of webhooks."""
 
@@ -69,11 +71,6 @@ class Dependencies:
                 "Could not read the remote head; the deployment will resolve it", app=app, why=error.detail
             )
             return None
-
-    def publish_access_change(self, app: str) -> None:
-        """Notify the scheduler, and resume deployments that wait for a secret value."""
-        self.events.publish_soon(AccessChanged(app=app))
-        self.deployment_worker.wake()
 
 
 async def _get_dependencies(request: Request) -> Dependencies:

@@ -111,3 +111,24 @@ def test_the_database_and_the_store_lie_in_the_data_folder_unless_said_otherwise
 @pytest.mark.parametrize("text", ["WARNING", "Warning", "warning", " warning "])
 def test_a_log_level_is_written_in_any_case(text: str) -> None:
     assert load_settings({"MLMESH_LOG_LEVEL": text})[0].log_level == "warning"
+
+
+def test_the_sources_of_secrets_are_by_app_and_secret() -> None:
+    found = load_settings({"MLMESH_SECRET_SOURCES": "leaf/keys=file:/run/keys, texts/mail=env:TEXTS_"})[0]
+    assert found.secret_sources == {"leaf/keys": "file:/run/keys", "texts/mail": "env:TEXTS_"}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("leaf=file:/run/keys", "write app/secret"),
+        ("leaf/keys=/run/keys", "write file:/folder or env:PREFIX_"),
+        ("leaf/keys=file:keys", "write file:/folder or env:PREFIX_"),
+        ("leaf/keys=env:", "write file:/folder or env:PREFIX_"),
+        ("leaf/keys=env:MLMESH_", "would give away the mesh's own settings"),
+        ("leaf/keys", "write key=value"),
+    ],
+)
+def test_a_source_that_is_none_is_told(text: str, why: str) -> None:
+    with pytest.raises(BadSetting, match=why):
+        load_settings({"MLMESH_SECRET_SOURCES": text})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
 from libs.common.manifests import MLComponent
@@ -26,24 +26,41 @@ def list_used_secrets(catalog: Catalog) -> dict[str, str]:
 
 
 def list_missing_values(
-    app: str, used: Mapping[str, str], declared: Mapping[str, tuple[str, ...]], present: Mapping[str, frozenset[str]]
+    app: str,
+    used: Mapping[str, str],
+    declared: Mapping[str, tuple[str, ...]],
+    present: Mapping[str, frozenset[str]],
+    sources: Mapping[str, str],
 ) -> list[str]:
-    """A sentence for every used secret that lacks values; `present` are the keys with a value."""
+    """A sentence for every used secret that lacks values; `present` are the keys with a value.
+
+    `sources`: by `app/secret`, where the operator says that values come from.
+    """
     return [
-        sentence for name, user in used.items() if (sentence := _describe_missing(app, name, user, declared, present))
+        f"{missing}; {_advise(app, name, declared.get(name, ()), present, sources)}"
+        for name, user in used.items()
+        if (missing := _describe_missing(name, user, declared, present))
     ]
 
 
+def _advise(
+    app: str, name: str, keys: Sequence[str], present: Mapping[str, frozenset[str]], sources: Mapping[str, str]
+) -> str:
+    if source := sources.get(f"{app}/{name}"):
+        return f"the mesh reads it from {source} on its host"
+    key = next((key for key in keys if key not in present.get(name, ())), "KEY")
+    return f"set it with: mlmesh secret set {app} {name} {shlex.quote(key)}"
+
+
 def _describe_missing(
-    app: str, name: str, user: str, declared: Mapping[str, tuple[str, ...]], present: Mapping[str, frozenset[str]]
+    name: str, user: str, declared: Mapping[str, tuple[str, ...]], present: Mapping[str, frozenset[str]]
 ) -> str | None:
     keys_set = present.get(name, frozenset())
     missing = [key for key in declared.get(name, ()) if key not in keys_set]
     if keys_set and not missing:
         return None
     lacks = f"for {', '.join(missing)}" if missing else "yet"
-    key = shlex.quote(missing[0]) if missing else "KEY"
-    return f'secret "{name}" ({user}) has no value {lacks}; set it with: mlmesh secret set {app} {name} {key}'
+    return f'secret "{name}" ({user}) has no value {lacks}'
 
 
 def _iter_api_secrets(catalog: Catalog) -> Iterator[tuple[str, str]]:

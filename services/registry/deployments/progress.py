@@ -6,7 +6,7 @@ deletion of the app came first.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -36,8 +36,10 @@ class StartResult:
 
 
 class DeploymentProgress:
-    def __init__(self, database: Database, wake_status_sender: Callable[[], None]) -> None:
-        self._database = database
+    def __init__(
+        self, database: Database, wake_status_sender: Callable[[], None], secret_sources: Mapping[str, str]
+    ) -> None:
+        self._database, self._secret_sources = database, secret_sources
         self._wake_status_sender = wake_status_sender
 
     @asynccontextmanager
@@ -121,7 +123,7 @@ class DeploymentProgress:
                 conn, deployment.id, PENDING_ONLY, revision=revision, warnings=warnings_json
             )
             steps = steps.finish(now).start("revision", now).finish(now)
-            result = await _start_or_wait(conn, deployment, steps, catalog, now)
+            result = await _start_or_wait(conn, deployment, steps, catalog, now, self._secret_sources)
         log_superseded(deployment, superseded)
         return _log_start(deployment, result, warnings=len(warnings))
 
@@ -130,7 +132,7 @@ class DeploymentProgress:
         async with self._locked_deployment(deployment) as (conn, now):
             catalog = Catalog.from_json(await deployments.get_catalog(conn, revision))
             steps = StepHistory(deployment.steps).drop_from("secrets")
-            result = await _start_or_wait(conn, deployment, steps, catalog, now)
+            result = await _start_or_wait(conn, deployment, steps, catalog, now, self._secret_sources)
         return _log_start(deployment, result, warnings=len(deployment.warnings))
 
 
@@ -162,11 +164,16 @@ def _commit_columns(commit: Commit) -> dict[str, str]:
 
 
 async def _start_or_wait(
-    conn: Connection, deployment: Deployment, steps: StepHistory, catalog: Catalog, now: float
+    conn: Connection,
+    deployment: Deployment,
+    steps: StepHistory,
+    catalog: Catalog,
+    now: float,
+    secret_sources: Mapping[str, str],
 ) -> StartResult:
     """Set the deployment to `starting` if all secrets have values; else only record what it waits for."""
     steps = steps.start("secrets", now)
-    if reasons := await _list_missing_values(conn, deployment.app, catalog):
+    if reasons := await _list_missing_values(conn, deployment.app, catalog, secret_sources):
         steps = steps.wait("; ".join(reasons))
         if StepHistory(deployment.steps).waiting_reason != steps.waiting_reason:
             await deployments.replace_steps(conn, deployment.id, REGISTRY, steps.steps)
@@ -179,8 +186,8 @@ async def _start_or_wait(
     return StartResult(None, tuple(superseded))
 
 
-async def _list_missing_values(conn: Connection, app: str, catalog: Catalog) -> list[str]:
+async def _list_missing_values(conn: Connection, app: str, catalog: Catalog, sources: Mapping[str, str]) -> list[str]:
     stored = await secrets.list_secrets(conn, app)
     declared = {name: catalog.secrets.get(name) or secret.keys for name, secret in stored.items()}
     keys_set = {name: secret.keys_set for name, secret in stored.items()}
-    return secret_usage.list_missing_values(app, secret_usage.list_used_secrets(catalog), declared, keys_set)
+    return secret_usage.list_missing_values(app, secret_usage.list_used_secrets(catalog), declared, keys_set, sources)

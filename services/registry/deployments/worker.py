@@ -8,7 +8,7 @@ the transition is conditional on the status, so that one of them wins.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -50,16 +50,17 @@ class DeploymentWorker:
         events: EventPublisher,
         group: asyncio.TaskGroup,
         wake_status_sender: Callable[[], None],
+        secret_sources: Mapping[str, str],
         *,
         process_runtime: bool = False,
     ) -> None:
-        """`process_runtime`: workers run processes, not containers."""
+        """`secret_sources`: as in the settings. `process_runtime`: workers run processes, not containers."""
         self._process_runtime = process_runtime
         self._database = database
         self._git_cache = git_cache
         self._remotes = remotes
         self._events = events
-        self._progress = DeploymentProgress(database, wake_status_sender)
+        self._progress = DeploymentProgress(database, wake_status_sender, secret_sources)
         self._executor = KeyedExecutor("deployment", group, MAX_CONCURRENT_DEPLOYMENTS, self.wake)
         self.loop = PeriodicTask("deployments", self._start_pending, SCAN_INTERVAL_S)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated
 
@@ -11,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from typing_extensions import TypedDict
 
 from libs.common.db import database_time
-from libs.common.errors import Invalid, NotFound
+from libs.common.errors import Conflict, Invalid, NotFound
 from libs.common.http.documented_router import DocumentedRouter
 from libs.common.http.response_shapes import Page, Time, response_shape
 from libs.common.manifests.fields import Name
@@ -20,15 +18,12 @@ from libs.common.manifests.secret import Key
 from libs.common.times import iso_time
 from services.registry.checks.secret_usage import list_used_secrets
 from services.registry.db import Connection, access_feed, apps, deployments, secrets
-from services.registry.db.secrets import EncryptedValue, Secret
+from services.registry.db.secrets import Secret
 from services.registry.dependencies import AppNotFound, CallerDep, Dependencies, DependenciesDep
-from services.registry.secrets.vault import hash_password
+from services.registry.secrets.new_values import MAX_VALUE, encrypt_changed
+from services.registry.secrets.sources import find_source
 
 router = DocumentedRouter(prefix="/api/v1/apps/{ns}/secrets", tags=["secrets"])
-USER = re.compile(r"[A-Za-z0-9._@-]{1,64}")
-MAX_PASSWORD = 256
-"""Characters; a longer value is a key or a file and gets no verifier."""
-MAX_VALUE = 64 * 1024
 MAX_KEYS = 256
 
 
@@ -99,7 +94,8 @@ async def put_secret(ns: str, name: Name, body: SecretValues, deps: Dependencies
         (key for key, value in new_values.items() if value is not None and len(value) > MAX_VALUE), None
     ):
         raise Invalid(f"the value of {too_long} is longer than {MAX_VALUE} characters")
-    changed = await _encrypt_changed(deps, ns, name, new_values)
+    _check_set_here(deps, ns, name)
+    changed = await encrypt_changed(deps.vault, deps.secret_reader, ns, name, new_values)
     async with deps.database.write() as conn:
         if await apps.get(conn, ns, lock=True) is None:
             raise AppNotFound(ns)
@@ -113,6 +109,12 @@ async def put_secret(ns: str, name: Name, body: SecretValues, deps: Dependencies
         await secrets.put_values(conn, ns, name, changed, await database_time(conn))
         await access_feed.record_change(conn, ns)
     deps.publish_access_change(ns)
+
+
+def _check_set_here(deps: Dependencies, ns: str, name: str) -> None:
+    """Raises Conflict for a Secret whose values come from a source of the operator's."""
+    if source := find_source(deps.settings.secret_sources, ns, name):
+        raise Conflict(f'the values of secret "{name}" come from {source} on the host of the mesh; change them there')
 
 
 def check_declared(ns: str, name: str, keys: Iterable[str], declared: Mapping[str, Secret]) -> None:
@@ -129,29 +131,11 @@ def check_declared(ns: str, name: str, keys: Iterable[str], declared: Mapping[st
         raise Invalid(f'secret "{name}" declares no key "{wrong}", only {", ".join(secret.keys)}; {advice}')
 
 
-async def _encrypt_changed(
-    deps: Dependencies, ns: str, name: str, new_values: Mapping[str, str | None]
-) -> dict[str, EncryptedValue | None]:
-    """Encrypt only values that differ from the stored ones: an equal value must not restart components."""
-    current = await deps.secret_reader.get_values(ns, name)
-    changed = {key: value for key, value in new_values.items() if current.get(key) != value}
-    return await asyncio.to_thread(_encrypt_values, deps, ns, name, changed)
-
-
-def _encrypt_values(
-    deps: Dependencies, ns: str, name: str, new_values: Mapping[str, str | None]
-) -> dict[str, EncryptedValue | None]:
-    def encrypt_value(key: str, value: str) -> EncryptedValue:
-        password = USER.fullmatch(key) and len(value) <= MAX_PASSWORD
-        return EncryptedValue(deps.vault.encrypt(ns, name, key, value), hash_password(value) if password else None)
-
-    return {key: encrypt_value(key, value) if value is not None else None for key, value in new_values.items()}
-
-
 @router.delete("/{name}/{key}", status_code=204)
 async def delete_secret_key(ns: str, name: str, key: str, deps: DependenciesDep, caller: CallerDep) -> None:
     """Delete one key."""
     caller.require_scope("write", ns)
+    _check_set_here(deps, ns, name)
     async with deps.database.write() as conn:
         if await apps.get(conn, ns, lock=True) is None:
             raise AppNotFound(ns)
@@ -167,6 +151,7 @@ async def delete_secret_key(ns: str, name: str, key: str, deps: DependenciesDep,
 async def delete_secret(ns: str, name: str, deps: DependenciesDep, caller: CallerDep) -> None:
     """Delete its values. What the live deployment uses stays declared: its version must not begin again."""
     caller.require_scope("write", ns)
+    _check_set_here(deps, ns, name)
     async with deps.database.write() as conn:
         if await _is_used(conn, ns, name):
             existed = await secrets.forget_values(conn, ns, name, await database_time(conn))

@@ -68,4 +68,12 @@ def test_secrets_are_used_by_apis_components_images_and_stages() -> None:
 def test_a_secret_waits_for_its_declared_keys_or_for_any(
     declared: tuple[str, ...], present: tuple[str, ...], sentences: list[str]
 ) -> None:
-    assert list_missing_values("a", {"users": "API"}, {"users": declared}, {"users": frozenset(present)}) == sentences
+    keys_set = {"users": frozenset(present)}
+    assert list_missing_values("a", {"users": "API"}, {"users": declared}, keys_set, {}) == sentences
+
+
+def test_a_secret_with_a_source_says_where_its_values_are_looked_for() -> None:
+    sources = {"a/users": "file:/run/users", "b/users": "env:B_"}
+    assert list_missing_values("a", {"users": "API"}, {"users": ("bob",)}, {}, sources) == [
+        'secret "users" (API) has no value for bob; the mesh reads it from file:/run/users on its host'
+    ]
