@@ -43,6 +43,7 @@ CLASSES: dict[str, type[Message]] = {
     "deployment_report_failed": DeploymentReport,
     "deployment_report_live": DeploymentReport,
     "deployment_report_rejected": DeploymentReport,
+    "deployment_report_starting": DeploymentReport,
     "heartbeat": Heartbeat,
     "heartbeat_engine": Heartbeat,
     "heartbeat_kinds": Heartbeat,

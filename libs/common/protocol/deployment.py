@@ -39,6 +39,9 @@ class RolloutStep(Message):
     detail: str | None = None
     started_at: float | None = None
     finished_at: float | None = None
+    ready: int | None = None
+    """Of `start` while it runs: instances that are healthy, or wait for what the rollout does not bring."""
+    total: int | None = None
 
 
 class RolloutProblem(Message):

@@ -14,6 +14,7 @@ import aiohttp
 
 from libs.common import log
 from libs.common.db import Database, database_time
+from libs.common.http.addresses import PrivateAddressError
 from libs.common.http.public_client import PublicHttpClient
 from libs.common.periodic_task import PeriodicTask
 from services.registry.commit_statuses.status_route import MissingToken, StatusRoute, find_route
@@ -22,6 +23,7 @@ from services.registry.db.commit_statuses import OutgoingStatus
 from services.registry.forges.commit_status import CommitState, CommitStatus
 from services.registry.forges.status_answers import Outcome, StatusResult, judge_answer
 from services.registry.forges.status_apis import UnknownAddress
+from services.registry.git.address_policy import NETWORK_NOT_ALLOWED
 from services.registry.keyed_executor import KeyedExecutor
 from services.registry.secrets.reader import SecretReader
 
@@ -93,6 +95,9 @@ class StatusSender:
             answer = await self._public_http.send(request.method, request.url, request.body, request.headers)
         except UnknownAddress as error:
             return StatusResult(Outcome.STOP, str(error))
+        except PrivateAddressError:
+            why = NETWORK_NOT_ALLOWED.format(host=route.address.host)
+            return StatusResult(Outcome.REFUSED, why)
         except (OSError, aiohttp.ClientError, TimeoutError, ValueError) as error:
             why = str(error) or type(error).__name__
             return StatusResult(Outcome.RETRY, f"{route.api.title} was not reached for a commit status: {why}")

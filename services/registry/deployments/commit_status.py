@@ -52,7 +52,9 @@ def _describe_pending(deployment: Deployment) -> str:
 def _describe_start(deployment: Deployment, progress: Progress | None) -> str:
     if progress is not None and progress.total:
         return f"starting: {progress.ready} of {progress.total}"
-    return "starting"
+    last = deployment.steps[-1] if deployment.steps else None
+    is_preparing = last is not None and last.name == "images" and last.status == "running"
+    return "preparing images" if is_preparing else "starting"
 
 
 def _describe_superseded(deployment: Deployment) -> DeploymentStatus | None:

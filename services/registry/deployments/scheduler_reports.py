@@ -10,6 +10,7 @@ from services.registry.apps import App
 from services.registry.checks.problems import DeploymentErrorJson
 from services.registry.db import Connection, apps, commit_statuses, deployments
 from services.registry.db.deployments import SCHEDULER
+from services.registry.deployments.commit_status import Progress
 from services.registry.deployments.progress import log_event, log_failed, log_superseded
 from services.registry.deployments.state import Deployment, DeploymentStep
 
@@ -26,18 +27,26 @@ async def apply_report(database: Database, deployment_id: str, report: Deploymen
         superseded: list[str] = []
         if changed and report.status == "live":
             superseded = await deployments.supersede_older(conn, deployment.app, "live", deployment.seq, now)
-        await commit_statuses.record(conn, deployment.app, deployment_id, now)
+        await commit_statuses.record(conn, deployment.app, deployment_id, now, _read_progress(report))
     if changed:
         _log_change(deployment, report)
         log_superseded(deployment, superseded)
 
 
 async def _save_details(conn: Connection, deployment: str, report: DeploymentReport) -> None:
-    steps = [DeploymentStep(**step.model_dump()) for step in report.steps]
+    steps = [DeploymentStep(**step.model_dump(exclude={"ready", "total"})) for step in report.steps]
     await deployments.replace_steps(conn, deployment, SCHEDULER, steps)
     warnings = [warning.to_json() for warning in report.warnings]
     statuses = ("starting", "live", "superseded")
     await deployments.update_if_status(conn, deployment, statuses, reported_warnings=warnings)
+
+
+def _read_progress(report: DeploymentReport) -> Progress | None:
+    """How many instances the last step has started, when it starts some."""
+    last = report.steps[-1] if report.steps else None
+    if last is None or last.ready is None or last.total is None:
+        return None
+    return Progress(last.ready, last.total)
 
 
 async def _change_status(conn: Connection, deployment: Deployment, report: DeploymentReport, now: float) -> bool:

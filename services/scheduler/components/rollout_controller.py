@@ -71,7 +71,9 @@ async def _apply_verdict(conn: Connection, instance_set: InstanceSet, rollout: R
     new_tasks = desired_instances.matching_tasks(new_instances, instance_set.tasks)
     verdict, verdict_tasks = rollout_verdict.rollout_verdict(new_tasks)
     if verdict == "starting" or len(new_tasks) < len(new_instances):
-        await _update_steps(conn, rollout, _steps_until_start(rollout, "running", new_tasks, now))
+        steps = _steps_until_start(rollout, "running", new_tasks, now)
+        counts = {"ready": len(new_tasks) - len(verdict_tasks), "total": len(new_instances)}
+        await _update_steps(conn, rollout, (*steps[:-1], steps[-1].model_copy(update=counts)))
     elif verdict == "failed":
         errors = [rollout_verdict.instance_error(task) for task in verdict_tasks]
         steps = _steps_until_start(rollout, "failed", new_tasks, now)
