@@ -67,7 +67,10 @@ def _app_pairs(details: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _repository_text(repository: dict[str, Any] | None) -> str:
-    return f"{repository['url']} ({repository.get('branch') or 'main'})" if repository else "none"
+    if not repository:
+        return "none"
+    tags = repository.get("tags")
+    return f"{repository['url']} ({f'tags {tags}' if tags else repository.get('branch') or 'main'})"
 
 
 def _problem_pairs(repository: dict[str, Any] | None) -> list[tuple[str, Any]]:

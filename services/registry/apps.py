@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Annotated, Self
 
 from pydantic import Field
@@ -11,7 +12,7 @@ from typing_extensions import TypedDict
 from libs.common.http.response_shapes import Commit, response_shape
 from libs.common.manifests import PlatformApp
 from libs.common.manifests import Repository as Manifest
-from libs.common.manifests.repository import RepositorySpec
+from libs.common.manifests.repository import DEFAULT_BRANCH, RepositorySpec
 
 WEBHOOK_KEY = "secret"
 """The key of the webhook secret within its Secret, whether generated or set by the owner."""
@@ -22,13 +23,16 @@ class RepositoryJson(TypedDict):
     """The Git repository that an app is deployed from."""
 
     url: Annotated[str, Field(examples=["https://git.example/lab/texts.git"])]
-    branch: Annotated[str, Field(examples=["main"])]
+    branch: Annotated[str | None, Field(examples=["main"])]
+    """Null when tags are followed."""
+    tags: Annotated[str | None, Field(examples=["v*"])]
+    """The newest tag that matches is followed."""
     path: Annotated[str, Field(examples=["manifests"])]
     """The folder with the manifests."""
     poll_interval: float
     """Seconds."""
     head: Commit | None
-    """The newest known commit of the branch."""
+    """The newest known commit of the branch, or of the tags."""
     poll_error: str | None
     """Why the repository could not be read the last time."""
     status_error: str | None
@@ -94,8 +98,9 @@ class Repository:
         spec = manifest.spec
         name = manifest.metadata.name
         return cls(
-            app, name, spec.url, spec.branch, spec.path, spec.credentials, spec.poll_interval, spec.webhook.secret,
-            forge=spec.forge, status_credentials=spec.status.credentials, sends_statuses=spec.status.enabled,
+            app, name, spec.url, spec.branch or DEFAULT_BRANCH, spec.path, spec.credentials, spec.poll_interval,
+            spec.webhook.secret, tags=spec.tags, forge=spec.forge, status_credentials=spec.status.credentials,
+            sends_statuses=spec.status.enabled,
         )  # fmt: skip
 
     @classmethod
@@ -108,9 +113,15 @@ class Repository:
         """The columns that a Repository manifest sets."""
         names = (
             "name", "url", "branch", "path", "credentials", "poll_interval", "webhook_secret", "forge",
-            "status_credentials", "sends_statuses",
+            "status_credentials", "sends_statuses", "tags",
         )  # fmt: skip
         return {name: getattr(self, name) for name in names}
+
+    def follows(self, ref: str) -> bool:
+        """Whether the head may change with this ref."""
+        if self.tags is None:
+            return ref == f"refs/heads/{self.branch}"
+        return fnmatchcase(ref, f"refs/tags/{self.tags}")
 
     @property
     def may_send_statuses(self) -> bool:
@@ -122,7 +133,8 @@ class Repository:
         """`hosted_url`: the address of the built-in repository."""
         return {
             "url": hosted_url if self.url is None else self.url,
-            "branch": self.branch,
+            "branch": self.branch if self.tags is None else None,
+            "tags": self.tags,
             "path": self.path,
             "poll_interval": self.poll_interval,
             "head": self.head,

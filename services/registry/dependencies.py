@@ -21,7 +21,7 @@ from services.registry.deployments.worker import DeploymentWorker
 from services.registry.events import EventPublisher
 from services.registry.git.address_policy import AddressPolicy
 from services.registry.git.cache import GitCache
-from services.registry.git.error_messages import BranchNotFound
+from services.registry.git.error_messages import RefNotFound
 from services.registry.git.hosted_repositories import HostedRepositories
 from services.registry.git.remotes import RemoteResolver
 from services.registry.hosting.push_receiver import PushReceiver
@@ -59,12 +59,12 @@ class Dependencies:
     async def read_remote_head(self, app: str, timeout: float) -> str | None:
         """Ask the remote for the head of the app's branch; None when it fails or takes longer than `timeout` seconds.
 
-        Raises BranchNotFound.
+        Raises RefNotFound.
         """
         try:
             _repository, remote = await self.remotes.resolve_app(app)
             return await self.git_cache.read_remote_head(remote, timeout)
-        except BranchNotFound:
+        except RefNotFound:
             raise
         except MeshError as error:
             log.get("registry").info(

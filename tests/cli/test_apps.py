@@ -81,6 +81,12 @@ def test_a_forge_that_takes_no_statuses_is_shown(run: Run, mesh: FakeMesh) -> No
     assert problem == "problem     statuses are not delivered: Gitea answered 401 to a commit status"
 
 
+def test_the_tags_that_are_followed_are_shown(run: Run, mesh: FakeMesh) -> None:
+    repository = {"url": "file:///r", "branch": None, "tags": "v*"}
+    mesh.set_replies("GET", "/api/v1/apps/a", {"name": "a", "repository": repository})
+    assert run("app", "show", "a").out.splitlines()[1] == "repository  file:///r (tags v*)"
+
+
 def test_sync_waits_until_it_is_live(run: Run, mesh: FakeMesh) -> None:
     mesh.set_replies("POST", "/api/v1/apps/a/sync", Reply(202, STARTED))
     mesh.set_replies("GET", "/api/v1/apps/a/deployments/d1", STARTED, {**LIVE, "steps": [STEP]})

@@ -1,13 +1,17 @@
 """Repository: the Git repository of an app's manifests."""
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
 from libs.common.manifests.fields import Duration, Flag, Folder, Header, MinQuantity, Name, Pattern, Section
+from libs.common.manifests.problems import Finding
 
 BRANCH: Final = r"(?!-)(?!.*(\.\.|//|@\{|\.lock$|/$))[^\s~^:?*\[\\\x00-\x1f]{1,255}"
+TAGS: Final = r"(?!-)(?!.*(\.\.|//|@\{|\.lock$|/$))[^\s~^:\[\]\\\x00-\x1f]{1,255}"
+DEFAULT_BRANCH: Final = "main"
 URL_PATTERN: Final = re.compile(r"(https?|ssh|file)://[^\s]+|[\w.-]+@[\w.-]+:[^\s]([^\t-\r]*[^\s])?", re.ASCII)
 
 
@@ -46,7 +50,10 @@ def read_status(value: object) -> object:
 class RepositorySpec(Section):
     url: Annotated[str, AfterValidator(normalize_url)] | None = None
     """None: the built-in repository, to which one pushes at `{public URL}/git/{app}.git`."""
-    branch: Annotated[str, Pattern(BRANCH, "must be the name of a branch")] = "main"
+    branch: Annotated[str, Pattern(BRANCH, "must be the name of a branch")] | None = None
+    """None: main, unless tags are followed."""
+    tags: Annotated[str, Pattern(TAGS, "must be a pattern of tags, such as v*")] | None = None
+    """The newest tag that matches is followed: by version, others by name."""
     path: Folder = "manifests"
     credentials: Name | None = None
     poll_interval: Annotated[Duration, MinQuantity(1, "1s")] = 30.0
@@ -62,3 +69,7 @@ class RepositorySpec(Section):
 class Repository(Header):
     kind: Literal["Repository"]
     spec: RepositorySpec = RepositorySpec()
+
+    def list_findings(self) -> Iterator[Finding]:
+        if self.spec.branch is not None and self.spec.tags is not None:
+            yield Finding(("spec", "tags"), '"branch" and "tags" exclude each other; remove one of them')

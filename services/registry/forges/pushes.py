@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,9 +26,9 @@ class Change:
 Changes = tuple[Change, ...]
 
 
-def find_change(changes: Iterable[Change], branch: str) -> Change | None:
-    """The last change of this branch, or of a ref that is not named; None when the push is for other refs."""
-    matching = [change for change in changes if change.ref in (None, BRANCH_PREFIX + branch)]
+def find_change(changes: Iterable[Change], follows: Callable[[str], bool]) -> Change | None:
+    """The last change of a followed ref, or of one that is not named; None when the push is for other refs."""
+    matching = [change for change in changes if change.ref is None or follows(change.ref)]
     return matching[-1] if matching else None
 
 

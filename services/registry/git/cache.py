@@ -16,8 +16,15 @@ from services.registry.git.address_policy import AddressPolicy
 from services.registry.git.bare_repository import BRANCH_PREFIX, init_bare, is_initialized
 from services.registry.git.client import MIN_VERSION, GitClient
 from services.registry.git.commit_reader import READ_TIMEOUT_S, CommitReader
-from services.registry.git.error_messages import NO_REF, BranchNotFound, GitFailed, describe_missing_branch
+from services.registry.git.error_messages import (
+    NO_REF,
+    GitFailed,
+    RefNotFound,
+    describe_missing_branch,
+    describe_missing_tag,
+)
 from services.registry.git.remotes import GitRemote
+from services.registry.git.tags import TAG_PREFIX, find_newest_tag, list_tag_refs, parse_tags
 from services.registry.git.transport import GitTransport
 from services.registry.git.tree import TreeContents
 
@@ -68,23 +75,42 @@ class GitCache:
             log.get("registry").warning(OLD_GIT_WARNING, version=".".join(map(str, version)) or "none")
 
     async def read_remote_head(self, remote: GitRemote, timeout: float = HEAD_TIMEOUT_S) -> str:
-        """The branch's newest commit, by `git ls-remote`. Raises BranchNotFound."""
+        """The newest commit that is followed, by `git ls-remote`. Raises RefNotFound."""
+        return (await self._find_head(remote, timeout))[1]
+
+    async def _find_head(self, remote: GitRemote, timeout: float) -> tuple[str, str]:
+        """The branch or tag that is followed, and its commit. Raises RefNotFound."""
+        if remote.tags is not None:
+            return await self._find_newest_tag(remote, remote.tags, timeout)
         heads = await self._list_remote_heads(remote, f"{BRANCH_PREFIX}{remote.branch}", timeout)
         if remote.branch not in heads:
             raise await self._branch_not_found(remote, timeout)
-        return heads[remote.branch]
+        return f"{BRANCH_PREFIX}{remote.branch}", heads[remote.branch]
+
+    async def _find_newest_tag(self, remote: GitRemote, pattern: str, timeout: float) -> tuple[str, str]:
+        tags = parse_tags(await self._list_remote_refs(remote, timeout, *list_tag_refs(pattern)))
+        newest = await asyncio.to_thread(find_newest_tag, pattern, tags)
+        if newest is not None:
+            return f"{TAG_PREFIX}{newest}", tags[newest]
+        existing = parse_tags(await self._list_remote_refs(remote, timeout, *list_tag_refs("*")))
+        raise RefNotFound(describe_missing_tag(pattern, sorted(existing), head_seen=remote.head_seen))
 
     async def _list_remote_heads(self, remote: GitRemote, pattern: str, timeout: float) -> dict[str, str]:
         """Branches that match `pattern`, with their newest commits."""
-        output = await self._transport.run(
-            remote, ("ls-remote", "--quiet"), pattern, timeout=timeout + TIMEOUT_MARGIN_S, idle_timeout=timeout
-        )
-        lines = (line.partition("\t") for line in output.decode(errors="replace").splitlines())
+        listing = await self._list_remote_refs(remote, timeout, pattern)
+        lines = (line.partition("\t") for line in listing.splitlines())
         return {ref.removeprefix(BRANCH_PREFIX): commit for commit, _, ref in lines if ref.startswith(BRANCH_PREFIX)}
 
-    async def _branch_not_found(self, remote: GitRemote, timeout: float) -> BranchNotFound:
+    async def _list_remote_refs(self, remote: GitRemote, timeout: float, *patterns: str) -> str:
+        """Lines of commit and ref."""
+        output = await self._transport.run(
+            remote, ("ls-remote", "--quiet"), *patterns, timeout=timeout + TIMEOUT_MARGIN_S, idle_timeout=timeout
+        )
+        return output.decode(errors="replace")
+
+    async def _branch_not_found(self, remote: GitRemote, timeout: float) -> RefNotFound:
         heads = await self._list_remote_heads(remote, f"{BRANCH_PREFIX}*", timeout)
-        return BranchNotFound(describe_missing_branch(remote.branch, sorted(heads), branch_seen=remote.branch_seen))
+        return RefNotFound(describe_missing_branch(remote.branch, sorted(heads), head_seen=remote.head_seen))
 
     async def fetch(self, app: str, remote: GitRemote, commit: str | None = None) -> Commit:
         """Fetch the branch's head, or `commit`, into the cache; a damaged clone is replaced. Raises GitFailed."""
@@ -101,7 +127,7 @@ class GitCache:
     async def _fetch_commit(self, app: str, remote: GitRemote, commit: str | None) -> Commit:
         cache = await self._ensure_cache(app)
         if commit is None:
-            await self._fetch_branch(cache, remote)
+            await self._fetch_head(cache, remote)
         elif not await self.has_commit(app, commit):
             await self._fetch_into(cache, remote, commit)
         return await self._read_commit(cache, commit or HEAD_REF)
@@ -162,7 +188,11 @@ class GitCache:
         _remove_leftovers(cache)
         return cache
 
-    async def _fetch_branch(self, cache: Path, remote: GitRemote) -> None:
+    async def _fetch_head(self, cache: Path, remote: GitRemote) -> None:
+        if remote.tags is not None:
+            tag, _ = await self._find_head(remote, HEAD_TIMEOUT_S)
+            await self._fetch_into(cache, remote, f"+{tag}:{HEAD_REF}")
+            return
         try:
             await self._fetch_into(cache, remote, f"+{BRANCH_PREFIX}{remote.branch}:{HEAD_REF}")
         except GitFailed as error:

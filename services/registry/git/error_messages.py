@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from libs.common.errors import Invalid
 
-MAX_BRANCHES = 10
+MAX_NAMES = 10
 MAX_REASON = 500
 """Characters; a longer message is cut."""
 NOISE_PREFIXES = ("hint:", "warning:", "Cloning into", "Please make sure you have", "and the repository exists")
@@ -36,17 +36,26 @@ class GitFailed(Invalid):
     """A Git command failed."""
 
 
-class BranchNotFound(GitFailed):
-    """The repository has no branch of this name."""
+class RefNotFound(GitFailed):
+    """The repository has no branch of this name, or no tag that matches."""
 
 
-def describe_missing_branch(branch: str, branches: Sequence[str], *, branch_seen: bool) -> str:
-    """Names the existing branches: with `branch_seen` the branch existed before and may be renamed."""
-    names = ", ".join(branches[:MAX_BRANCHES]) + (
-        f" and {hidden} more" if (hidden := len(branches) - MAX_BRANCHES) > 0 else ""
-    )
-    missing = f"branch {branch} is not there any more" if branch_seen else f"there is no branch {branch}"
-    return f"{missing}; the repository has: {names}" if branches else f"{missing}; the repository has no branch at all"
+def describe_missing_branch(branch: str, branches: Sequence[str], *, head_seen: bool) -> str:
+    """Names the existing branches: with `head_seen` the branch existed before and may be renamed."""
+    missing = f"branch {branch} is not there any more" if head_seen else f"there is no branch {branch}"
+    return f"{missing}; the repository has{f': {list_names(branches)}' if branches else ' no branch at all'}"
+
+
+def describe_missing_tag(pattern: str, tags: Sequence[str], *, head_seen: bool) -> str:
+    """Names the existing tags: with `head_seen` one matched before."""
+    missing = f"no tag matches {pattern}{' any more' if head_seen else ''}"
+    return f"{missing}; the repository has {f'the tags: {list_names(tags)}' if tags else 'no tag at all'}"
+
+
+def list_names(names: Sequence[str]) -> str:
+    """The first MAX_NAMES."""
+    hidden = len(names) - MAX_NAMES
+    return ", ".join(names[:MAX_NAMES]) + (f" and {hidden} more" if hidden > 0 else "")
 
 
 def explain_git_error(errors: str, hidden: tuple[str, ...] = ()) -> str:

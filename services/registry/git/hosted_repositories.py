@@ -13,6 +13,7 @@ from services.registry.git.address_policy import GitTarget, build_local_target
 from services.registry.git.bare_repository import BRANCH_PREFIX, init_bare
 from services.registry.git.client import GitClient
 from services.registry.git.error_messages import GitFailed
+from services.registry.git.tags import TAG_PREFIX, find_newest_tag
 
 COMMAND_TIMEOUT_S = 20.0
 MAINTENANCE_TIMEOUT_S = 600.0
@@ -21,8 +22,10 @@ MAINTENANCE_TIMEOUT_S = 600.0
 class NothingPushed(NotFound):
     """Nothing was pushed to the built-in repository yet."""
 
-    def __init__(self, url: str, branch: str) -> None:
-        super().__init__(f"nothing was pushed yet; push the first commit with: git push {url} {branch}")
+    def __init__(self, url: str, branch: str, tags: str | None = None) -> None:
+        first = "the first commit" if tags is None else f"a tag that matches {tags}"
+        name = branch if tags is None else "TAG"
+        super().__init__(f"nothing was pushed yet; push {first} with: git push {url} {name}")
 
 
 class HostedRepositories:
@@ -69,6 +72,18 @@ class HostedRepositories:
         except GitFailed:
             return None
         return output.decode().strip()
+
+    async def list_tags(self, app: str) -> set[str]:
+        """The names of its tags."""
+        refs = (await self._run(app, "for-each-ref", "--format=%(refname)", TAG_PREFIX)).decode(errors="replace")
+        return {ref.removeprefix(TAG_PREFIX) for ref in refs.splitlines()}
+
+    async def find_followed_ref(self, app: str, branch: str, tags: str | None) -> str | None:
+        """The branch, or the newest tag that matches `tags`; None when no tag does."""
+        if tags is None:
+            return f"{BRANCH_PREFIX}{branch}"
+        newest = find_newest_tag(tags, await self.list_tags(app))
+        return None if newest is None else f"{TAG_PREFIX}{newest}"
 
     async def set_default_branch(self, app: str, branch: str) -> None:
         """What a clone checks out, and what a push may not delete."""

@@ -16,14 +16,15 @@ from services.registry.secrets.reader import SecretReader
 
 @dataclass(frozen=True)
 class GitRemote:
-    """The repository, branch and folder of an app's manifests."""
+    """The repository, branch and folder of an app's manifests; with `tags` the newest tag that matches is its head."""
 
     url: str
     branch: str = "main"
     path: str = "manifests"
     credentials: Credentials = NO_CREDENTIALS
-    branch_seen: bool = False
-    """Whether the branch existed before."""
+    tags: str | None = None
+    head_seen: bool = False
+    """Whether the branch, or a tag that matches, existed before."""
     checked_target: GitTarget | None = None
     """Of a built-in repository, which no policy needs to check."""
 
@@ -51,10 +52,9 @@ class RemoteResolver:
         return repository, await self.resolve(repository)
 
     async def resolve(self, repository: Repository) -> GitRemote:
-        branch_seen = repository.head is not None
         if repository.url is None:
-            return self._resolve_hosted(repository, branch_seen=branch_seen)
-        remote = GitRemote(repository.url, repository.branch, repository.path, branch_seen=branch_seen)
+            return self._resolve_hosted(repository)
+        remote = _build_remote(repository, repository.url)
         if repository.credentials is None:
             return remote
         values = await self._secret_reader.get_values(repository.app, repository.credentials)
@@ -64,9 +64,13 @@ class RemoteResolver:
             secret_name = f'secret "{repository.credentials}" (Repository {repository.name})'
             raise MissingCredentials(f"{secret_name} has no complete values yet: {error.detail}") from error
 
-    def _resolve_hosted(self, repository: Repository, *, branch_seen: bool) -> GitRemote:
+    def _resolve_hosted(self, repository: Repository) -> GitRemote:
         url = self._hosted.get_url(repository.app)
         if not self._hosted.exists(repository.app):
-            raise NothingPushed(url, repository.branch)
-        target = self._hosted.get_target(repository.app)
-        return GitRemote(url, repository.branch, repository.path, branch_seen=branch_seen, checked_target=target)
+            raise NothingPushed(url, repository.branch, repository.tags)
+        return replace(_build_remote(repository, url), checked_target=self._hosted.get_target(repository.app))
+
+
+def _build_remote(repository: Repository, url: str) -> GitRemote:
+    head_seen = repository.head is not None
+    return GitRemote(url, repository.branch, repository.path, tags=repository.tags, head_seen=head_seen)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from libs.common.db import Database, database_time
@@ -18,13 +18,13 @@ from services.registry.git.commit_check import check_commit
 from services.registry.git.commit_reader import CommitReader
 from services.registry.git.error_messages import GitFailed
 from services.registry.git.hosted_repositories import HostedRepositories
+from services.registry.git.tags import TAG_PREFIX, find_newest_tag
 from services.registry.git.tree import InvalidRevision
 from services.registry.hosting.push_hook import PushVerdict, RefUpdate
 
 MAX_UPDATES = 10_000
 MAX_SHOWN = 20
 """Errors, and warnings, that a client is told."""
-TAG_PREFIX = "refs/tags/"
 USUAL_BRANCHES = ("main", "master")
 
 
@@ -47,14 +47,14 @@ def choose_branch(updates: Sequence[RefUpdate]) -> str | None:
     return next((name for name in USUAL_BRANCHES if name in branches), branches[0] if branches else None)
 
 
-def find_refusal(app: str, updates: Sequence[RefUpdate], followed: str) -> str | None:
-    """Why these refs cannot be pushed, whatever is in them."""
+def find_refusal(app: str, updates: Sequence[RefUpdate], followed: str | None) -> str | None:
+    """Why these refs cannot be pushed, whatever is in them. `followed`: the branch that is, None with tags."""
     if len(updates) > MAX_UPDATES:
         return f"this push moves {len(updates)} branches and tags; push at most {MAX_UPDATES} at once"
     for update in updates:
         if not update.ref.startswith((BRANCH_PREFIX, TAG_PREFIX)):
             return f"{update.ref} is neither a branch nor a tag; push those only"
-        if update.is_deletion and update.ref == BRANCH_PREFIX + followed:
+        if followed is not None and update.is_deletion and update.ref == BRANCH_PREFIX + followed:
             return f"{app} is deployed from the branch {followed}, so it cannot be deleted"
     return None
 
@@ -67,6 +67,25 @@ def describe_other_refs(app: str, updates: Sequence[RefUpdate], followed: str, u
     return (
         f"stored, not deployed: {app} is deployed from the branch {followed}",
         f"to deploy it: git push {url} {branches[0]}:{followed}",
+    )
+
+
+def list_tags_after(tags: Iterable[str], updates: Sequence[RefUpdate]) -> set[str]:
+    """The names of the tags that there are when the updates are made."""
+    changed = {update.ref.removeprefix(TAG_PREFIX): update for update in updates if update.ref.startswith(TAG_PREFIX)}
+    return {*tags, *changed} - {name for name, update in changed.items() if update.is_deletion}
+
+
+def describe_followed_tags(
+    app: str, updates: Sequence[RefUpdate], pattern: str, newest: str | None, url: str
+) -> tuple[str, ...]:
+    """What becomes of a push without the tag that is followed."""
+    if all(update.is_deletion for update in updates):
+        return ()
+    which = f"{pattern}, now {newest}" if newest is not None else f"{pattern}; there is none"
+    return (
+        f"stored, not deployed: {app} is deployed from the newest tag that matches {which}",
+        f"to deploy a commit, tag it and push the tag: git push {url} TAG",
     )
 
 
@@ -96,6 +115,8 @@ class PushChecker:
         async with self.database.read() as conn:
             repository = await apps.get_repository(conn, app)
             declared = await secrets.list_secrets(conn, app)
+        if repository is not None and repository.tags is not None:
+            return await self._check_tags(repository, repository.tags, updates, tuple(declared), environment)
         branch = repository.branch if repository else choose_branch(updates)
         if branch is None:
             return refuse("push a branch first: a tag alone cannot be deployed")
@@ -112,6 +133,20 @@ class PushChecker:
                     accepted=True, lines=describe_other_refs(app, updates, followed, self.hosted.get_url(app))
                 )
         return verdict
+
+    async def _check_tags(
+        self, repository: Repository, pattern: str, updates: Sequence[RefUpdate], secret_names: Sequence[str],
+        environment: Mapping[str, str],
+    ) -> PushVerdict:  # fmt: skip
+        app = repository.app
+        if (refusal := find_refusal(app, updates, None)) is not None:
+            return refuse(refusal)
+        newest = find_newest_tag(pattern, list_tags_after(await self.hosted.list_tags(app), updates))
+        update = next((update for update in updates if newest and update.ref == TAG_PREFIX + newest), None)
+        if update is not None:
+            return await self._check_commit(app, update.new, repository, secret_names, environment)
+        lines = describe_followed_tags(app, updates, pattern, newest, self.hosted.get_url(app))
+        return PushVerdict(accepted=True, lines=lines)
 
     async def _check_commit(
         self, app: str, commit: str, repository: Repository | None, secret_names: Sequence[str],

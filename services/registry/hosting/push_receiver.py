@@ -16,7 +16,6 @@ from libs.common.db import Database, database_time
 from libs.common.errors import MeshError, find_first_error
 from services.registry.db import apps, deployments
 from services.registry.deployments.state import Deployment, DeploymentTrigger
-from services.registry.git.bare_repository import BRANCH_PREFIX
 from services.registry.git.client import GitClient, config_options
 from services.registry.git.hosted_repositories import HostedRepositories
 from services.registry.git.process_io import CHUNK_BYTES, ProcessPipes, get_pipes, read_stderr
@@ -160,14 +159,14 @@ class PushReceiver:
                 await asyncio.gather(*ends, return_exceptions=True)
 
     async def _add_deployment(self, push: Push) -> Deployment | None:
-        """None unless Git has moved the followed branch: of two pushes at once one loses, after the hook."""
+        """None unless Git has moved the followed branch or tag: of two pushes at once one loses, after the hook."""
         async with self._database.read() as conn:
             repository = await apps.get_repository(conn, push.app)
         if repository is None or repository.url is not None:
             return None
-        ref = f"{BRANCH_PREFIX}{repository.branch}"
+        ref = await self._hosted.find_followed_ref(push.app, repository.branch, repository.tags)
         pushed = next((update for update in push.updates if update.ref == ref), None)
-        if pushed is None or await self._hosted.read_ref(push.app, ref) != pushed.new:
+        if ref is None or pushed is None or await self._hosted.read_ref(push.app, ref) != pushed.new:
             return None
         async with self._database.write() as conn:
             now = await database_time(conn)

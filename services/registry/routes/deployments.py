@@ -18,7 +18,7 @@ from services.registry.dependencies import AppNotFound, CallerDep, Dependencies,
 from services.registry.deployments.progress import log_superseded
 from services.registry.deployments.record import DeploymentRecordJson, load_record
 from services.registry.deployments.state import Deployment, DeploymentJson, DeploymentTrigger
-from services.registry.git.error_messages import BranchNotFound
+from services.registry.git.error_messages import RefNotFound
 from services.registry.git.remotes import NoRepository
 
 router = DocumentedRouter(prefix="/api/v1/apps/{ns}", tags=["deployments"])
@@ -108,7 +108,7 @@ async def _read_abandoned_head(deps: Dependencies, ns: str) -> str | None:
     """The remote's head, which a rollback abandons; None when it cannot be read now."""
     try:
         return await deps.read_remote_head(ns, HEAD_TIMEOUT_S)
-    except BranchNotFound:
+    except RefNotFound:
         return None
 
 

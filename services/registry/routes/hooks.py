@@ -30,10 +30,10 @@ from services.registry.forges.parsed_delivery import (
     make_storable,
     parse_delivery,
 )
-from services.registry.forges.pushes import find_change
+from services.registry.forges.pushes import Change, Changes, find_change
 from services.registry.forges.refusals import UnprovenDelivery
 from services.registry.forges.status_apis import STATUS_APIS
-from services.registry.git.error_messages import BranchNotFound
+from services.registry.git.error_messages import RefNotFound
 from services.registry.routes.pushed_deployment import HEAD_TIMEOUT_S, deploy_push, deployment_response
 
 router = DocumentedRouter(tags=["webhooks"])
@@ -113,7 +113,7 @@ async def _handle_delivery(
         return repeated_response
     await deps.delivery_log.check_rate(ns)
     await _remember_forge(deps, repository, forge)
-    change = find_change(parsed.changes, repository.branch)
+    change = _find_followed_change(parsed.changes, repository)
     delivery = _make_record(ns, forge, parsed, describe_ref(change or next(iter(parsed.changes), None)))
     if parsed.is_ping:
         return await _record_response(deps, delivery, _pong_response())
@@ -124,10 +124,16 @@ async def _handle_delivery(
             await deps.read_remote_head(ns, HEAD_TIMEOUT_S)
             return await _record_response(deps, delivery, _ignored_response(None))
         return await deploy_push(deps, delivery, change, describe_cause(forge))
-    except BranchNotFound as error:
+    except RefNotFound as error:
         async with deps.database.write() as conn:
             await apps.update_repository(conn, ns, poll_error=error.detail)
         return await _record_response(deps, delivery, _ignored_response(error.detail))
+
+
+def _find_followed_change(changes: Changes, repository: Repository) -> Change | None:
+    """Of a tag only that it changed counts: which one is the newest, and which commit it names, is asked of Git."""
+    change = find_change(changes, repository.follows)
+    return change if change is None or repository.tags is None else Change(change.ref)
 
 
 async def _remember_forge(deps: Dependencies, repository: Repository, forge: Forge) -> None:

@@ -20,7 +20,7 @@ HEAD_TIMEOUT_S = 0.7
 
 
 async def deploy_push(deps: Dependencies, delivery: Delivery, change: Change, caused_by: str) -> Response:
-    """Record the delivery together with its deployment. Raises BranchNotFound, TooManyRequests."""
+    """Record the delivery together with its deployment. Raises RefNotFound, TooManyRequests."""
     ns = delivery.app
     async with deps.database.read() as conn:
         context = await _load_context(conn, ns, change)

@@ -105,7 +105,7 @@ def test_pagure_has_the_short_name(event: str, message: dict[str, Any], change: 
 def test_a_tag_of_the_branchs_name_is_not_the_branch() -> None:
     changes = parse_bitbucket_push("repo:push", SAMPLES["Bitbucket Cloud"].write(SIDE, COMMIT, False))
     assert [change.ref for change in changes] == ["refs/tags/main", SIDE]
-    assert find_change(changes, "main") is None
+    assert find_change(changes, MAIN.__eq__) is None
 
 
 def test_azure_without_details_may_be_any_branch() -> None:
@@ -116,11 +116,11 @@ def test_azure_without_details_may_be_any_branch() -> None:
 
 def test_the_branch_is_looked_for_among_all_changes() -> None:
     changes = (Change(TAG, COMMIT), Change(MAIN, COMMIT), Change(SIDE, COMMIT))
-    assert find_change(changes, "main") == Change(MAIN, COMMIT)
-    assert find_change(changes, "heads/main") is None
-    assert find_change((Change(MAIN, deleted=True), Change(MAIN, COMMIT)), "main") == Change(MAIN, COMMIT)
-    assert find_change((Change(None),), "main") == Change(None)
-    assert find_change((), "main") is None
+    assert find_change(changes, MAIN.__eq__) == Change(MAIN, COMMIT)
+    assert find_change(changes, "refs/heads/heads/main".__eq__) is None
+    assert find_change((Change(MAIN, deleted=True), Change(MAIN, COMMIT)), MAIN.__eq__) == Change(MAIN, COMMIT)
+    assert find_change((Change(None),), MAIN.__eq__) == Change(None)
+    assert find_change((), MAIN.__eq__) is None
 
 
 @pytest.mark.parametrize(
@@ -168,4 +168,4 @@ def test_a_document_of_another_form_is_malformed(title: str, document: dict[str,
 
 @pytest.mark.parametrize("sample", [sample for sample in SAMPLES.values() if sample.name != "pagure"])
 def test_every_sample_is_read_by_its_shape_alone(sample: SampleForge) -> None:
-    assert find_change(parse_any_push("", sample.write(MAIN, COMMIT, False)), "main") == Change(MAIN, COMMIT)
+    assert find_change(parse_any_push("", sample.write(MAIN, COMMIT, False)), MAIN.__eq__) == Change(MAIN, COMMIT)

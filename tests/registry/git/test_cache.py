@@ -8,7 +8,7 @@ import pytest
 
 from libs.common.manifests.repository import normalize_url
 from services.registry.git.cache import GitCache
-from services.registry.git.error_messages import BranchNotFound
+from services.registry.git.error_messages import RefNotFound
 from services.registry.git.remotes import GitRemote
 from tests.registry.working_copy import COMPONENT, MODULE, WorkingCopy
 
@@ -33,7 +33,7 @@ async def test_a_branch_is_not_confused_with_one_that_ends_alike(
     git_cache: GitCache, working_copy: WorkingCopy
 ) -> None:
     working_copy.git("branch", "refs/heads/side")
-    with pytest.raises(BranchNotFound):
+    with pytest.raises(RefNotFound):
         await git_cache.read_remote_head(GitRemote(working_copy.url, "side"))
 
 
@@ -43,8 +43,8 @@ async def test_of_a_branch_that_is_not_there_the_others_are_told(
 ) -> None:
     working_copy.git("branch", "feature/x")
     for seen, missing in ((False, "there is no branch nope"), (True, "branch nope is not there any more")):
-        origin = GitRemote(working_copy.url, "nope", branch_seen=seen)
-        with pytest.raises(BranchNotFound) as failed:
+        origin = GitRemote(working_copy.url, "nope", head_seen=seen)
+        with pytest.raises(RefNotFound) as failed:
             await (git_cache.read_remote_head(origin) if way == "asked" else git_cache.fetch("leafscan", origin))
         assert failed.value.detail == f"{missing}; the repository has: feature/x, main"
 

@@ -61,4 +61,4 @@ def test_gits_own_reason_and_what_to_do(errors: str, expected: str) -> None:
     ],
 )  # fmt: skip
 def test_a_branch_that_is_not_there_is_told_with_the_others(branches: list[str], seen: bool, expected: str) -> None:
-    assert describe_missing_branch("main", branches, branch_seen=seen) == expected
+    assert describe_missing_branch("main", branches, head_seen=seen) == expected
