@@ -164,6 +164,12 @@ def docker_engine(fleet: Fleet) -> Engine:
 
 
 @pytest.fixture(scope="session")
+def docker_registry(fleet: Fleet) -> str:
+    """`host:port` of an image registry, behind the password of `tests.servers.docker_registry`."""
+    return fleet.docker_registry.url
+
+
+@pytest.fixture(scope="session")
 def docker_url(docker_engine: Engine) -> str:
     return docker_engine.url
 

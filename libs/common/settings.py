@@ -141,6 +141,11 @@ class Settings(BaseSettings):
         description="where built images are pushed to, as in `registry.example/mlmesh`; default: they stay on the"
         " engine that built them",
     )
+    images_login: str | None = Field(
+        None,
+        pattern=r"[^:]+:.+",
+        description="`user:password` with which workers push and pull at IMAGES; default: without a password",
+    )
     app_subnets: str = Field("10.210.0.0/16", description="networks of apps are /26 pieces of this")
     link_local: bool = Field(
         False, description="containers of apps may reach 169.254.0.0/16, where a cloud tells a host's credentials"

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from tests.servers import engine, images, postgres, rabbitmq, s3
+from tests.servers import docker_registry, engine, images, postgres, rabbitmq, s3
+from tests.servers.docker_registry import DockerRegistry
 from tests.servers.engine import Engine
 from tests.servers.leftovers import start_guard, sweep
 from tests.servers.places import new_run_folder
@@ -106,6 +107,12 @@ class Fleet:
         if "MLMESH_TEST_DOCKER" not in os.environ and self.docker.runner:
             return self.docker
         server = self._have("Docker Engine", lambda: engine.start_own(self._folder))
+        self._stops.append(server.close)
+        return server
+
+    @cached_property
+    def docker_registry(self) -> DockerRegistry:
+        server = self._have("docker-registry", lambda: docker_registry.start(self._folder))
         self._stops.append(server.close)
         return server
 

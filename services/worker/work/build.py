@@ -20,6 +20,7 @@ from services.worker.runtime import RuntimeFailure
 from services.worker.runtime.image_build import ImageBuild
 from services.worker.runtime.spec import Secrets
 from services.worker.work.build_output import find_cause, find_progress
+from services.worker.work.image import RETRY_DELAYS_S, retry_passing
 from services.worker.work.monitoring import follow_log_and_progress
 
 FAILURE = "build"
@@ -101,14 +102,19 @@ class Build:
 
         try:
             async with asyncio.timeout(self.spec.timeout):
-                return await self.context.runtime.build_image(self.lease.container_name, build, take)
+                return await retry_passing(
+                    lambda: self.context.runtime.build_image(self.lease.container_name, build, take),
+                    RETRY_DELAYS_S,
+                    lambda line: take(f"{line}\n".encode()),
+                )
         except TimeoutError as error:
             raise TaskFailed("timeout", f"it took longer than its timeout of {self.spec.timeout:g} s") from error
         except RuntimeFailure as failure:
-            if failure.code != FAILURE:
+            if failure.code == "lost":
                 raise
             self.output.end()
             await self.log.wait_until_sent()
-            raise TaskFailed(FAILURE, find_cause(self.log.read_tail()) or failure.detail) from failure
+            cause = find_cause(self.log.read_tail()) if failure.code == FAILURE else None
+            raise TaskFailed(FAILURE, cause or failure.detail) from failure
         finally:
             self.output.end()

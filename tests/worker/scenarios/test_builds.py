@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.servers.docker_registry import LOGIN
 from tests.servers.engine import Engine
 from tests.worker.docker_host import DockerHost
 from tests.worker.fake_mesh import TOKEN, FakeMesh
@@ -151,3 +152,38 @@ async def test_a_folder_that_leads_outside_is_refused(mesh: FakeMesh, host: Dock
     async with host.run_worker():
         report = await mesh.wait_for_report()
     assert report["reason"] == {"code": "build", "detail": 'there is no folder "nowhere" in the repository'}
+
+
+async def test_an_image_is_pushed_and_runs_by_its_digest_where_it_was_not_built(
+    mesh: FakeMesh, host: DockerHost, docker_engine: Engine, docker_registry: str
+) -> None:
+    mesh.tree = {"requirements.txt": f"# {host.token}\n", "service.py": "WORD = 'pushed'\n"}
+    images = f"{docker_registry}/mlmesh"
+    settings = {"images": images, "images_login": LOGIN}
+    mesh.add_build("m1", base=host.image, repository=f"{images}/a/{host.token}")
+    async with host.run_worker(**settings):
+        report = await mesh.wait_for_report()
+        await mesh.wait_until(lambda: "log-m1" in mesh.ended_logs)
+    assert report["outcome"] == "succeeded", log(mesh, "m1")
+    image = report["image"]
+    assert image.startswith(f"{images}/a/{host.token}@sha256:")
+    assert "engine" not in report, "any engine can have it"
+    docker_engine.run("rmi", "--force", docker_engine.run("image", "inspect", "--format", "{{.Id}}", image))
+    mesh.reports.clear()
+    host.add_stage("import service; print(service.WORD)", image=image)
+    async with host.run_worker(**settings):
+        await mesh.wait_until(lambda: "log-t1" in mesh.ended_logs)
+    assert mesh.logs["log-t1"] == b"pushed\n"
+
+
+async def test_the_meshs_login_is_not_for_the_images_of_another_app(
+    mesh: FakeMesh, host: DockerHost, docker_registry: str
+) -> None:
+    mesh.tree = {"Dockerfile": f"FROM {host.image}\n"}
+    images = f"{docker_registry}/mlmesh"
+    mesh.add_build("m1", base=host.image, repository=f"{images}/oak/{host.token}")
+    async with host.run_worker(images=images, images_login=LOGIN):
+        report = await mesh.wait_for_report()
+    assert report["outcome"] == "failed"
+    assert report["reason"]["code"] == "build"
+    assert report["reason"]["detail"].startswith(f"cannot push the image {images}/oak/{host.token}: ")

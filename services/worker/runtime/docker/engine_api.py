@@ -150,10 +150,16 @@ class PullProgress(TypedDict, total=False):
     total: int
 
 
+class PushResult(TypedDict, total=False):
+    Digest: str
+
+
 class PullEvent(TypedDict, total=False):
-    """One line of the response of `POST /images/create`."""
+    """One line of the response of `POST /images/create` or `…/push`."""
 
     id: str
     status: str
     error: str
     progressDetail: PullProgress
+    aux: PushResult
+    """The result of a push."""

@@ -93,7 +93,8 @@ class DockerRuntime:
     async def prepare(self, spec: ContainerSpec, progress: Progress) -> str:
         if spec.image is None:
             raise RuntimeFailure("image", "it names no image: set image.existingImageName in its manifest")
-        image = await self._images.ensure_image(spec.image, progress, spec.registry_login)
+        login = spec.registry_login or self._get_login(spec.app, spec.image)
+        image = await self._images.ensure_image(spec.image, progress, login)
         progress(f"{spec.image} is {image}")
         return image
 
@@ -105,7 +106,7 @@ class DockerRuntime:
         return self._builder.has_buildkit
 
     async def build_image(self, name: str, build: ImageBuild, output: Output) -> str:
-        task = self._builds[name] = asyncio.create_task(self._builder.build(build, output))
+        task = self._builds[name] = asyncio.create_task(self._build_and_push(build, output))
         try:
             return await task
         except asyncio.CancelledError:
@@ -114,6 +115,20 @@ class DockerRuntime:
             raise RuntimeFailure("build", "it was stopped") from None
         finally:
             self._builds.pop(name, None)
+
+    async def _build_and_push(self, build: ImageBuild, output: Output) -> str:
+        image = await self._builder.build(build, output)
+        if build.repository is None:
+            return image
+        login = self._get_login(build.app, build.repository)
+        return await self._images.push_image(image, build.repository, lambda line: output(f"{line}\n".encode()), login)
+
+    def _get_login(self, app: str, image: str) -> Mapping[str, str] | None:
+        """The mesh's own login, for images that were built for this app and for no others."""
+        if not self._settings.images_login or not image.startswith(f"{self._settings.images}/{app}/"):
+            return None
+        username, _, password = self._settings.images_login.partition(":")
+        return {"username": username, "password": password}
 
     async def start(self, spec: ContainerSpec) -> None:
         try:

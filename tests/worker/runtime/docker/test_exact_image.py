@@ -6,7 +6,7 @@ import pytest
 
 from services.worker.runtime.docker.engine_api import ImageDetails
 from services.worker.runtime.docker.exact_image import exact_image
-from services.worker.runtime.docker.images import pull_failure
+from services.worker.runtime.docker.images import transfer_failure
 
 ID = "sha256:" + "0f" * 32
 A, B = "sha256:" + "aa" * 32, "sha256:" + "bb" * 32
@@ -56,6 +56,6 @@ def test_a_name_means_a_digest_of_its_repository_or_the_images_id(
     ],
 )
 def test_only_what_may_pass_is_tried_again(message: str, is_passing: bool) -> None:
-    failure = pull_failure("denied/app:1", message)
+    failure = transfer_failure("pull the image denied/app:1", message)
     assert (failure.code, failure.is_passing) == ("image", is_passing)
     assert failure.detail == f"cannot pull the image denied/app:1: {message}"
