@@ -33,6 +33,7 @@ class FakeForge:
     port: int = 0
     answers: list[Answer] = field(default_factory=list)
     received: list[ReceivedStatus] = field(default_factory=list)
+    comments: list[ReceivedStatus] = field(default_factory=list)
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     @property
@@ -47,6 +48,10 @@ class FakeForge:
             await self.arrived.wait_for(lambda: len(self.received) >= count)
         return self.received
 
+    async def wait_for_comments(self, count: int) -> None:
+        async with asyncio.timeout(DEADLINE_S), self.arrived:
+            await self.arrived.wait_for(lambda: len(self.comments) >= count)
+
     async def wait_for_state(self, state: str) -> ReceivedStatus:
         """The last status, as soon as it has this state."""
         async with asyncio.timeout(DEADLINE_S), self.arrived:
@@ -57,7 +62,8 @@ class FakeForge:
         now = asyncio.get_running_loop().time()
         body = json.loads(await request.read())
         async with self.arrived:
-            self.received.append(ReceivedStatus(request.raw_path, request.headers, body, now))
+            received = self.comments if request.path.endswith("/comments") else self.received
+            received.append(ReceivedStatus(request.raw_path, request.headers, body, now))
             self.arrived.notify_all()
         status, headers, answer = self.answers.pop(0) if self.answers else (201, {}, {})
         return web.json_response(answer, status=status, headers=headers)

@@ -17,6 +17,7 @@ from libs.common.db import Database, database_time
 from libs.common.http.addresses import PrivateAddressError
 from libs.common.http.public_client import PublicHttpClient
 from libs.common.periodic_task import PeriodicTask
+from services.registry.commit_statuses.annotation_sender import send_annotations
 from services.registry.commit_statuses.status_route import MissingToken, StatusRoute, find_route
 from services.registry.db import apps, commit_statuses
 from services.registry.db.commit_statuses import OutgoingStatus
@@ -79,7 +80,7 @@ class StatusSender:
             return await commit_statuses.claim(conn, app, await database_time(conn))
 
     async def _send(self, status: OutgoingStatus) -> None:
-        secret: str | None = None
+        secret, route = None, None
         try:
             route = await find_route(self._database, self._secret_reader, status.app)
         except MissingToken as error:
@@ -88,6 +89,8 @@ class StatusSender:
             secret = None if route is None else route.secret
             result = NOTHING_TO_SEND if route is None else await self._post(route, status)
         await self._record_result(status, result, secret)
+        if route is not None and result.outcome is Outcome.SENT and status.state == CommitState.FAILURE:
+            await send_annotations(self._database, self._public_http, route, status, self._describe(status))
 
     async def _post(self, route: StatusRoute, status: OutgoingStatus) -> StatusResult:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import cast
 
@@ -9,6 +11,7 @@ from sqlalchemy import ColumnElement, case, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import DatabaseNow
+from services.registry.checks.problems import DeploymentErrorJson
 from services.registry.db import apps, deployments
 from services.registry.db.tables import commit_statuses
 from services.registry.deployments.commit_status import DeploymentStatus, Progress, describe_deployment
@@ -136,6 +139,16 @@ async def finish(conn: AsyncConnection, status: OutgoingStatus) -> None:
 async def retry_at(conn: AsyncConnection, status: OutgoingStatus, time: float, failing_since: float) -> None:
     columns = {"next_at": time, "claimed_until": 0.0, "tries": status.tries + 1, "failing_since": failing_since}
     await conn.execute(update(commit_statuses).where(_row_of(status.app, status.commit_id)).values(**columns))
+
+
+async def claim_errors(conn: AsyncConnection, status: OutgoingStatus) -> list[DeploymentErrorJson]:
+    """The deployment's errors that have a place, for one caller only: they are told once, or not at all."""
+    deployment = await deployments.get(conn, status.deployment)
+    errors = [error for error in deployment.errors if error["line"] is not None] if deployment is not None else []
+    digest = hashlib.sha256(json.dumps(errors, sort_keys=True).encode()).hexdigest()
+    untold = _row_of(status.app, status.commit_id) & commit_statuses.c.annotated.is_distinct_from(digest)
+    claimed = update(commit_statuses).where(untold).values(annotated=digest)
+    return errors if (await conn.execute(claimed)).rowcount > 0 else []
 
 
 def _row_of(app: str, commit: str) -> ColumnElement[bool]:

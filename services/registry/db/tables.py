@@ -197,6 +197,7 @@ commit_statuses = Table(
     Column("claimed_until", Double, nullable=False, comment="a replica sends it"),
     Column("tries", Integer, nullable=False),
     Column("failing_since", Double),
+    Column("annotated", HASH, comment="of the errors that the forge was told to show at their lines"),
 )
 
 access = Table(

@@ -11,5 +11,6 @@ status_apis.py        one row a forge: states, address, token and body of a comm
 repository_address.py a repository at its forge's web server; forges that their host tells
 api_locations.py      where each forge takes a status
 access_tokens.py      how each forge wants a token
+annotations.py        how a forge shows errors at their lines
 status_answers.py     what a forge's answer means
 """

@@ -29,20 +29,32 @@ def locate_gitbucket(address: RepositoryAddress, commit: str) -> str:
 
 
 def locate_gitlab(address: RepositoryAddress, commit: str) -> str:
+    return f"{locate_gitlab_project(address)}/statuses/{commit}"
+
+
+def locate_gitlab_project(address: RepositoryAddress) -> str:
     """Groups may be nested: the whole path names the project."""
-    return f"{address.origin}/api/v4/projects/{quote('/'.join(address.parts), safe='')}/statuses/{commit}"
+    return f"{address.origin}/api/v4/projects/{quote('/'.join(address.parts), safe='')}"
 
 
 def locate_bitbucket(address: RepositoryAddress, commit: str) -> str:
-    return f"https://api.bitbucket.org/2.0/repositories{address.name}/commit/{commit}/statuses/build"
+    return f"{locate_bitbucket_commit(address, commit)}/statuses/build"
+
+
+def locate_bitbucket_commit(address: RepositoryAddress, commit: str) -> str:
+    return f"https://api.bitbucket.org/2.0/repositories{address.name}/commit/{commit}"
 
 
 def locate_data_center(address: RepositoryAddress, commit: str) -> str:
-    """Over http its repositories are below `/scm/`."""
+    return f"{locate_data_center_commit(address, commit, 'api')}/builds"
+
+
+def locate_data_center_commit(address: RepositoryAddress, commit: str, api: str) -> str:
+    """`api` is `api` or `insights`. Over http its repositories are below `/scm/`."""
     *prefix, project, name = address.parts
     outer = address.encode(*(prefix[:-1] if prefix[-1:] == ["scm"] else prefix))
-    path = address.encode("projects", project, "repos", name, "commits", commit, "builds")
-    return f"{address.origin}{outer}/rest/api/latest{path}"
+    path = address.encode("projects", project, "repos", name, "commits", commit)
+    return f"{address.origin}{outer}/rest/{api}/latest{path}"
 
 
 def locate_azure(address: RepositoryAddress, commit: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from services.registry.forges.access_tokens import (
@@ -17,6 +17,14 @@ from services.registry.forges.access_tokens import (
     send_basic_or_bearer,
     send_gitea_token,
     send_gitlab_token,
+)
+from services.registry.forges.annotations import (
+    MAX_ANNOTATIONS,
+    Annotation,
+    ApiCall,
+    annotate_bitbucket,
+    annotate_data_center,
+    annotate_gitlab,
 )
 from services.registry.forges.api_locations import (
     locate_azure,
@@ -32,6 +40,7 @@ from services.registry.forges.repository_address import RepositoryAddress
 
 MAX_KEY = 40
 """Characters of a key of Bitbucket Cloud."""
+Annotate = Callable[[RepositoryAddress, CommitStatus, Sequence[Annotation]], tuple[ApiCall, ...]]
 States = Mapping[CommitState, str]
 JsonObject = Mapping[str, object]
 
@@ -60,6 +69,8 @@ class StatusApi:
     scope: str
     """What the token must be allowed to, in the forge's words."""
     max_description: int = 255
+    annotate: Annotate | None = None
+    """How errors are shown at their lines."""
 
     def build_request(self, address: RepositoryAddress, token: AccessToken, status: CommitStatus) -> ApiRequest:
         """Raises UnknownAddress."""
@@ -67,9 +78,21 @@ class StatusApi:
             raise UnknownAddress(f"{address.origin} has no repository of {self.title}: owner and name are missing")
         shortened = replace(status, description=cut(status.description, self.max_description))
         body = self.describe(shortened, self.states[status.state])
+        return self._complete(ApiCall("POST", self.locate(address, status.commit), body), token)
+
+    def build_annotations(
+        self, address: RepositoryAddress, token: AccessToken, status: CommitStatus, annotations: Sequence[Annotation]
+    ) -> list[ApiRequest]:
+        """To be sent in this order, after the status. The first MAX_ANNOTATIONS; none when the forge shows none."""
+        if self.annotate is None or not annotations:
+            return []
+        calls = self.annotate(address, status, annotations[:MAX_ANNOTATIONS])
+        return [self._complete(call, token) for call in calls]
+
+    def _complete(self, call: ApiCall, token: AccessToken) -> ApiRequest:
         headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "mlmesh"}
         headers |= self.authorize(token)
-        return ApiRequest("POST", self.locate(address, status.commit), headers, json.dumps(body).encode())
+        return ApiRequest(call.method, call.url, headers, b"" if call.body is None else json.dumps(call.body).encode())
 
 
 def cut(text: str, limit: int) -> str:
@@ -161,6 +184,7 @@ STATUS_APIS: Mapping[str, StatusApi] = {
         send_gitlab_token,
         describe_gitlab_status,
         scope="api, with the role Developer",
+        annotate=annotate_gitlab,
     ),
     "bitbucket": StatusApi(
         "Bitbucket",
@@ -169,6 +193,7 @@ STATUS_APIS: Mapping[str, StatusApi] = {
         send_basic_or_bearer,
         describe_bitbucket_status,
         scope="repository: write",
+        annotate=annotate_bitbucket,
     ),
     "bitbucket-dc": StatusApi(
         "Bitbucket Data Center",
@@ -177,6 +202,7 @@ STATUS_APIS: Mapping[str, StatusApi] = {
         send_basic_or_bearer,
         describe_bitbucket_status,
         scope="repository: read",
+        annotate=annotate_data_center,
     ),
     "azure": StatusApi(
         "Azure DevOps",

@@ -132,6 +132,30 @@ async def test_what_gitlab_shows_already_counts_as_sent(registry: Registry, forg
     assert await read_problem(registry) is None
 
 
+async def test_gitlab_shows_the_errors_of_a_commit_once(
+    registry: Registry, working_copy: WorkingCopy, forge: FakeForge
+) -> None:
+    mistakes = MODULE["manifests/api.yml"].replace("path: digits", "paht: '@all `x`'")
+    working_copy.commit({"manifests/api.yml": mistakes, "manifests/component.yaml": "kind: MLComponent\n"})
+    await connect(registry, forge, forge="gitlab")
+    await set_token(registry)
+    failed = await registry.wait_for_status("failed")
+    count = len(failed["errors"])
+    await forge.wait_for_comments(count)
+    path = f"/api/v4/projects/ann%2Fleaf/repository/commits/{failed['commit']}/comments"
+    assert [(comment.path, comment.body["line_type"]) for comment in forge.comments] == [(path, "new")] * count
+    places = [(error["file"], error["line"]) for error in failed["errors"]]
+    assert [(comment.body["path"], comment.body["line"]) for comment in forge.comments] == places
+    first = failed["errors"][0]
+    quoted = f"{first['file']}:{first['line']}:{first['column']}: {first['message']}".replace("`", "'")
+    assert forge.comments[0].body["note"] == f"mlmesh/leafscan: `` {quoted} ``"
+
+    await registry.call("POST", SYNC)
+    again = await registry.wait_for_status("failed")
+    await poll_until(lambda: count_unsent(registry), lambda it: it == 0)
+    assert (again["id"] == failed["id"], len(forge.comments)) == (False, count)
+
+
 async def test_nothing_is_lost_when_the_registry_stops_while_the_forge_is_away(
     start_registry: StartRegistry, sqlite_url: str, working_copy: WorkingCopy
 ) -> None:
