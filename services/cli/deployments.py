@@ -12,7 +12,8 @@ from services.cli import render, times
 from services.cli.cli_errors import Failure
 from services.cli.client import url_path
 from services.cli.deployment_view import change_lines, deployment_lines, first_line, progress_lines, short_commit
-from services.cli.session import App, Mesh, field, mesh_command
+from services.cli.logs import print_logs
+from services.cli.session import App, Mesh, field, mesh_command, mesh_command_without_json
 
 nouns = typer.Typer(help="What was pushed, and what became of it.", no_args_is_help=True)
 POLL_INTERVAL_S = 0.3
@@ -72,6 +73,36 @@ def roll_back(
     body = {"deployment": deployment} if deployment else {}
     within = times.parse_duration(timeout) if wait else None
     follow_deployment(mesh, app, mesh.client.post(f"/api/v1/apps{url_path(app)}/rollback", body), within)
+
+
+@nouns.command("logs")
+@mesh_command_without_json
+def show_logs(
+    mesh: Mesh,
+    app: App,
+    deployment: Deployment = None,
+    image: Annotated[
+        str | None,
+        typer.Option("--image", metavar="NAME", help="Component, or pipeline.stage; default: the first."),
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as more is written.")] = False,
+) -> None:
+    """What the build of an image wrote."""
+    path = (deployment or _newest_id(mesh, app), "builds")
+    name = image or _first_build(mesh, app, *path)
+    with mesh.client.open_response(
+        "GET", _deployment_path(app, *path, name, "log"), params={"follow": 1 if follow else None}
+    ) as response:
+        print_logs(response)
+
+
+def _first_build(mesh: Mesh, app: str, deployment: str, noun: str) -> str:
+    builds = mesh.client.get(_deployment_path(app, deployment, noun))["items"]
+    if not builds:
+        raise Failure(
+            f"deployment {deployment} has built no image; see its steps: mlmesh deployment show {app} {deployment}"
+        )
+    return str(builds[0]["image"])
 
 
 def follow_deployment(mesh: Mesh, app: str, started: dict[str, Any], within: float | None) -> None:

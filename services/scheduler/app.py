@@ -22,6 +22,7 @@ from services.scheduler.long_poll_notifier import LongPollNotifier
 from services.scheduler.loop_triggers import LoopTriggers
 from services.scheduler.routes import (
     apps,
+    builds,
     callbacks,
     components,
     gateway,
@@ -37,7 +38,7 @@ from services.scheduler.tasks.ready_publisher import ReadyPublisher
 from services.scheduler.tasks.transition_applier import TransitionApplier
 
 HOT_ROUTES = (*submissions.ROUTES, *worker_protocol.ROUTES)
-ROUTE_MODULES = (gateway, runs, callbacks, schedules, apps, components, workers_and_queues)
+ROUTE_MODULES = (gateway, runs, callbacks, schedules, apps, components, builds, workers_and_queues)
 
 
 def create(settings: Settings, bus: Bus | None = None) -> FastAPI:

@@ -75,6 +75,13 @@ CASES = [
     case("app delete a --yes", {("GET", f"{APPS}/a"): APP, ("DELETE", f"{APPS}/a"): None}),
     case("deployment list a", {("GET", f"{APPS}/a/deployments"): page(DEPLOYMENT)}),
     case("deployment show a d1", {("GET", f"{APPS}/a/deployments/d1"): DEPLOYMENT}),
+    case(
+        "deployment logs a d1",
+        {
+            ("GET", f"{APPS}/a/deployments/d1/builds"): page({"image": "c"}),
+            ("GET", f"{APPS}/a/deployments/d1/builds/c/log"): Reply(200, b"one\ntwo\n"),
+        },
+    ),
     case("deployment rollback a", {("POST", f"{APPS}/a/rollback"): DEPLOYMENT}),
     case("component list a", {("GET", f"{APPS}/a/components"): page(COMPONENT)}),
     case("component show a c", {("GET", f"{APPS}/a/components/c"): COMPONENT}),

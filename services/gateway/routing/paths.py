@@ -145,9 +145,14 @@ def _parse_reserved(first: str, remainder: str) -> Route | None:
 def _parse_platform_api(parts: list[str]) -> Route | None:
     if parts[0] != "v1" or len(parts) < 2 or not parts[1]:
         return None
-    of_app = parts[1] == "apps" and len(parts) > 3 and parts[3] in SCHEDULER_APP_NOUNS
+    of_app = parts[1] == "apps" and (bool(SCHEDULER_APP_NOUNS.intersection(parts[3:4])) or _is_of_builds(parts))
     service: Literal["registry", "scheduler"] = "scheduler" if of_app or parts[1] in SCHEDULER_NOUNS else "registry"
     return Route("api", service=service, open=parts[1] == "schema" and len(parts) > 2)
+
+
+def _is_of_builds(parts: list[str]) -> bool:
+    """`v1/apps/{ns}/deployments/{id}/builds…`: the rest of a deployment is the registry's."""
+    return parts[3:4] == ["deployments"] and parts[5:6] == ["builds"]
 
 
 def _parse_files(ns: str, tail: str) -> Route | None:

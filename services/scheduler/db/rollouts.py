@@ -44,6 +44,12 @@ async def get_images(conn: AsyncConnection, app: str, deployment: str) -> dict[s
     return (await conn.execute(query)).scalar() or {}
 
 
+async def get_builds(conn: AsyncConnection, app: str, deployment: str) -> dict[str, str]:
+    """The names of the logs of a deployment's builds, by component or `pipeline.stage`."""
+    query = select(rollouts.c.builds).where(rollouts.c.app == app, rollouts.c.deployment == deployment)
+    return (await conn.execute(query)).scalar() or {}
+
+
 async def update_rollout(conn: AsyncConnection, deployment: str, columns: Mapping[str, Any]) -> None:
     await conn.execute(update(rollouts).where(rollouts.c.deployment == deployment).values(_to_columns(columns)))
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from libs.common.db import Database
 from libs.common.errors import NotFound
@@ -103,18 +104,42 @@ async def tail_instance_log(
     db: Database, databox: ServiceClient, notifier: LongPollNotifier, task: Task, *, follow: bool
 ) -> AsyncIterator[bytes]:
     """The log of an instance's newest attempt; with `follow`, until that attempt ends."""
+    name = planner.instance_log_name(task)
+    async for data in _tail_log(db, databox, notifier, LogOfTask(task.app, name, task.id, task.attempt), follow=follow):
+        yield data
+
+
+async def tail_build_log(
+    db: Database, databox: ServiceClient, notifier: LongPollNotifier, app: str, name: str, *, follow: bool
+) -> AsyncIterator[bytes]:
+    """The log of a build, by its name; with `follow`, until its attempt ends."""
+    _, task, attempt = name.split("/")
+    async for data in _tail_log(db, databox, notifier, LogOfTask(app, name, task, int(attempt)), follow=follow):
+        yield data
+
+
+class LogOfTask(NamedTuple):
+    """The log of one attempt of a task."""
+
+    app: str
+    name: str
+    task: str
+    attempt: int
+
+
+async def _tail_log(
+    db: Database, databox: ServiceClient, notifier: LongPollNotifier, log: LogOfTask, *, follow: bool
+) -> AsyncIterator[bytes]:
     offset, live = 0, follow
     while True:
         started, previous_offset = time.monotonic(), offset
-        async for data in stream_log(
-            databox, task.app, planner.instance_log_name(task), offset, LOG_WAIT_S if live else 0.0
-        ):
+        async for data in stream_log(databox, log.app, log.name, offset, LOG_WAIT_S if live else 0.0):
             offset += len(data)
             yield data
         if not live or notifier.closed:
             return
         async with db.read() as conn:
-            current = await tasks.get(conn, task.id, lock=False)
-        live = current is not None and current.is_open and current.attempt == task.attempt
+            current = await tasks.get(conn, log.task, lock=False)
+        live = current is not None and current.is_open and current.attempt == log.attempt
         if live and offset == previous_offset:
             await asyncio.sleep(max(0.0, POLL_S - (time.monotonic() - started)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.scheduler.conftest import Mesh, healthy_status
+from tests.scheduler.conftest import OWNER, Mesh, healthy_status
 from tests.scheduler.manifests import MANIFESTS, catalog_json
 from tests.scheduler.scenarios.test_images import holding, steps, until_step
 from tests.scheduler.scenarios.test_runs import BODY
@@ -142,3 +142,24 @@ async def test_a_worker_of_the_release_before_is_never_given_a_build(mesh: Mesh)
 
     await mesh.until(is_waiting)
     assert await mesh.claim_once(kinds=KINDS[:3]) is None
+
+
+async def test_the_builds_of_a_deployment_are_listed_with_their_logs(mesh: Mesh) -> None:
+    async def list_builds(app: str, deployment: str) -> list[str]:
+        path = f"/api/v1/apps/{app}/deployments/{deployment}/builds"
+        status, page, _ = await mesh.call("GET", path, headers=OWNER)
+        assert status == 200
+        return [build["image"] for build in page["items"]]
+
+    lease = await deploy(mesh, "d1")
+    assert lease["spec"]["component"] in await list_builds("leaf", "d1")
+    await mesh.deploy("d2", built_catalog())
+    await start(mesh, "d2")
+    assert await list_builds("leaf", "d2") == await list_builds("leaf", "d1")
+    assert await list_builds("leaf", "d9") == []
+    path = "/api/v1/apps/leaf/deployments/d1/builds/nothing/log"
+    status, problem, _ = await mesh.call("GET", path, headers=OWNER)
+    known = ", ".join(await list_builds("leaf", "d1"))
+    assert (status, problem["detail"]) == (
+        404, f"deployment d1 has no build of nothing; its builds are {known}",
+    )  # fmt: skip
