@@ -42,7 +42,7 @@ async def show_build_log(
     async with deps.db.read() as conn:
         builds = await rollouts.get_builds(conn, ns, deployment)
     if image not in builds:
-        known = ", ".join(sorted(builds)) or "none"
-        raise NotFound(f"deployment {deployment} has no build of {image}; its builds are {known}")
+        titles = ", ".join(sorted(builds)) or "none"
+        raise NotFound(f"deployment {deployment} has no build of {image}; its builds are {titles}")
     log = tail_build_log(deps.db, deps.services.databox, deps.notifier, ns, builds[image], follow=follow)
     return StreamingResponse(log, media_type="text/plain; charset=utf-8")
