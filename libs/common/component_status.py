@@ -25,6 +25,8 @@ class InstanceJson(TypedDict):
     detail: str | None
     attempt: int
     started_at: Time | None
+    stops_at: Time | None
+    """When one that a newer deployment has replaced is stopped, unless a rollback uses it again."""
 
 
 @response_shape

@@ -153,6 +153,12 @@ class Settings(BaseSettings):
     lease: float = Field(
         15.0, gt=0, description="lease duration: tasks are reassigned after this time without heartbeat"
     )
+    warm_time: float = Field(
+        300.0,
+        ge=0,
+        description="how long instances that a newer deployment has replaced run on, so that a rollback to them starts"
+        " nothing; they take memory. `0s`: they are stopped at once",
+    )
     waiting_runs: int = Field(100, ge=1, description="runs of one app that may wait to be started; more are 429")
     app_stages: int | None = Field(
         None, ge=1, description="stages of one app that may be at work at once; default: any number"
@@ -232,7 +238,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"{source} would give away the mesh's own settings; choose another prefix")
         return value
 
-    @field_validator("lease", "retention", mode="before")
+    @field_validator("lease", "retention", "warm_time", mode="before")
     @classmethod
     def _parse_duration(cls, value: Any) -> Any:
         match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", value) if isinstance(value, str) else None

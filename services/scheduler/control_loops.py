@@ -56,7 +56,9 @@ class ControlLoops:
         self._gateways_observed = ExpiryGracePeriod(2 * load_reports.LOAD_FRESH_S)
         self._autoscale_after = 0.0
         builds = BuildSettings(deps.settings.base_image, deps.settings.images)
-        self._app_reconciler = Reconciler(deps.db, deps.services, deps.catalogs, deps.notifier, deps.triggers, builds)
+        self._app_reconciler = Reconciler(
+            deps.db, deps.services, deps.catalogs, deps.notifier, deps.triggers, builds, deps.settings.warm_time
+        )
         self._schedule_starter = ScheduleStarter(
             deps.db,
             deps.services.databox,

@@ -16,6 +16,7 @@ from tests.servers.fleet import Fleet
 @pytest.fixture(scope="module")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     mesh = Mesh(tmp_path_factory.mktemp("mesh"))
+    mesh.environ["MLMESH_WARM_TIME"] = "0s"  # tests count the processes of the last version
     try:
         mesh.start()
         yield mesh
@@ -41,7 +42,7 @@ def deployment(
     runtime = fleet.docker.runtime if contained else "process://"
     with fleet.settings() as servers:
         host = "0.0.0.0" if contained else "127.0.0.1"  # noqa: S104
-        mesh = Processes(folder, {**servers, "RUNTIME": runtime}, host)
+        mesh = Processes(folder, {**servers, "RUNTIME": runtime, "WARM_TIME": "0s"}, host)
         try:
             with running(mesh):
                 yield mesh

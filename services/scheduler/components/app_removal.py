@@ -23,7 +23,8 @@ async def remove_app(db: Database, catalogs: LiveCatalogCache, applier: Transiti
         await autoscaling.replace_app_scales(conn, name, {})
         await schedule_rows.remove_schedules(conn, name)
         for task in await tasks.list_instances(conn, name):
-            columns = {"stop_requested": True} if task.state == "claimed" else {"state": "stopped", "finished_at": now}
+            stopped = {"state": "stopped", "finished_at": now}
+            columns = {"stop_requested": True, "stop_at": None} if task.state == "claimed" else stopped
             await tasks.update_task(conn, task.id, columns)
         await image_resolver.stop_tasks(conn, await image_tasks.lock_by_app(conn, name))
         open_runs = await run_rows.list_open_runs(conn, name)

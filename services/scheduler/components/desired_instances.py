@@ -157,7 +157,9 @@ def to_start(
     instances: Iterable[DesiredInstance], tasks: Iterable[Task], replaced: Container[str] = ()
 ) -> list[DesiredInstance]:
     """Desired instances without an open task, or whose only task is being replaced."""
-    keys = {_task_key(task) for task in tasks if task.is_open and not task.stop_requested and task.id not in replaced}
+    keys = {
+        get_task_key(task) for task in tasks if task.is_open and not task.stop_requested and task.id not in replaced
+    }
     return [instance for instance in instances if instance.key not in keys]
 
 
@@ -165,12 +167,12 @@ def to_stop(instances: Iterable[DesiredInstance], tasks: Collection[Task], repla
     """Open tasks that are not desired, or whose replacement is healthy, and that have no stop order yet."""
     keys = {instance.key for instance in instances}
     healthy_keys = {
-        _task_key(task) for task in tasks if task.is_healthy and not task.stop_requested and task.id not in replaced
+        get_task_key(task) for task in tasks if task.is_healthy and not task.stop_requested and task.id not in replaced
     }
     unwanted = (
         task
         for task in tasks
-        if _task_key(task) not in keys or (task.id in replaced and _task_key(task) in healthy_keys)
+        if get_task_key(task) not in keys or (task.id in replaced and get_task_key(task) in healthy_keys)
     )
     return [task for task in unwanted if task.is_open and not task.stop_requested]
 
@@ -178,8 +180,9 @@ def to_stop(instances: Iterable[DesiredInstance], tasks: Collection[Task], repla
 def matching_tasks(instances: Iterable[DesiredInstance], tasks: Iterable[Task]) -> list[Task]:
     """The open tasks of these instances."""
     keys = {instance.key for instance in instances}
-    return [task for task in tasks if task.is_open and not task.stop_requested and _task_key(task) in keys]
+    return [task for task in tasks if task.is_open and not task.stop_requested and get_task_key(task) in keys]
 
 
-def _task_key(task: Task) -> tuple[str, int, str]:
+def get_task_key(task: Task) -> tuple[str, int, str]:
+    """As `DesiredInstance.key`."""
     return task.name, task.replica, task.fingerprint

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from libs.common.db import Database, database_time
-from services.scheduler.components import desired_instances
+from services.scheduler.components import desired_instances, warm_instances
 from services.scheduler.components.desired_instances import DesiredInstance, InstanceSet
 from services.scheduler.db import Connection, apps, autoscaling, tasks, workers
 from services.scheduler.loop_triggers import LoopTriggers
@@ -28,16 +29,33 @@ async def start_and_stop(conn: Connection, name: str, rollout: Rollout | None) -
     """Add missing instances, order the stop of unwanted ones."""
     now = await database_time(conn)
     instance_set = await load_instance_set(conn, name)
-    instances = instance_set.desired_live + (instance_set.desired_by_rollout(rollout) if rollout else [])
-    to_start = desired_instances.to_start(_unique_instances(instances), instance_set.tasks, instance_set.replaced_ids)
+    new_instances = instance_set.desired_by_rollout(rollout) if rollout else None
+    instances = instance_set.desired_live + (new_instances or [])
+    app_tasks, replaced = await _reuse_warm(conn, instances, instance_set.tasks, now), instance_set.replaced_ids
+    to_start = desired_instances.to_start(_unique_instances(instances), app_tasks, replaced)
     await tasks.add(conn, [_new_task(name, instance, now) for instance in to_start])
-    await stop_instances(conn, desired_instances.to_stop(instances, instance_set.tasks, instance_set.replaced_ids), now)
+    await stop_instances(conn, desired_instances.to_stop(instances, app_tasks, replaced), now)
+    unneeded = warm_instances.select_unneeded(app_tasks, instance_set.workers, now, rollout=new_instances)
+    await stop_instances(conn, unneeded, now)
 
 
-async def stop_instances(conn: Connection, instances: Iterable[Task], now: float) -> None:
+async def _reuse_warm(
+    conn: Connection, instances: Iterable[DesiredInstance], app_tasks: Sequence[Task], now: float
+) -> list[Task]:
+    """Take back the order to stop of warm instances that are desired again. Returns all tasks afterwards."""
+    reused = {task.id for task in warm_instances.select_reusable(instances, app_tasks, now)}
+    for task_id in reused:
+        await tasks.update_task(conn, task_id, {"stop_requested": False, "stop_at": None})
+    return [replace(task, stop_requested=False, stop_at=None) if task.id in reused else task for task in app_tasks]
+
+
+async def stop_instances(
+    conn: Connection, instances: Iterable[Task], now: float, delay: float = desired_instances.DRAIN_DELAY_S
+) -> None:
+    """Order the stop, of healthy ones after `delay` seconds."""
     for task in instances:
         if task.state == "claimed":
-            stop_at = now + desired_instances.DRAIN_DELAY_S if task.is_healthy else None
+            stop_at = now + delay if task.is_healthy else None
             await tasks.update_task(conn, task.id, {"stop_requested": True, "stop_at": stop_at})
         else:
             await tasks.update_task(conn, task.id, {"state": "stopped", "finished_at": now})
@@ -46,19 +64,19 @@ async def stop_instances(conn: Connection, instances: Iterable[Task], now: float
 async def restart_component(db: Database, triggers: LoopTriggers, name: str, component: str) -> None:
     """Restart the instances of a component, with the current model.
 
-    A healthy instance serves until its replacement is healthy; an unhealthy one is stopped immediately.
+    A healthy instance serves until its replacement is healthy; an unhealthy one is stopped immediately, and so are
+    warm ones, which have an older model.
     """
     async with db.write() as conn:
-        instances = [
-            task
-            for task in await tasks.list_instances(conn, name)
-            if task.name == component and not task.stop_requested
-        ]
+        now = await database_time(conn)
+        every = [task for task in await tasks.list_instances(conn, name) if task.name == component]
+        instances = [task for task in every if not task.stop_requested]
         for task in instances:
             if task.is_healthy and task.instance_spec is not None:
                 spec = task.instance_spec.model_copy(update={"restart_requested": True})
                 await tasks.update_task(conn, task.id, {"spec": spec})
-        await stop_instances(conn, [task for task in instances if not task.is_healthy], await database_time(conn))
+        await stop_instances(conn, [task for task in instances if not task.is_healthy], now)
+        await stop_instances(conn, [task for task in every if warm_instances.is_warm(task, now)], now)
     triggers.reconcile(name)
 
 

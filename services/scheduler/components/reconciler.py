@@ -34,6 +34,8 @@ class Reconciler:
     notifier: LongPollNotifier
     triggers: LoopTriggers
     builds: BuildSettings
+    warm_time: float = 0.0
+    """Seconds that replaced instances stay warm."""
 
     async def reconcile_app(self, name: str) -> None:
         """One pass for one app; idempotent. Raises Unavailable when a service it needs is down."""
@@ -44,7 +46,8 @@ class Reconciler:
         self.triggers.ready_relay.wake()  # a request may be waiting for a new instance
         await model_check.check_models(self.db, self.services.databox, name)
         async with self.db.write() as conn:
-            changed = await route_writer.write_routes(conn, await rollout_controller.evaluate_rollout(conn, name))
+            instance_set = await rollout_controller.evaluate_rollout(conn, name, self.warm_time)
+            changed = await route_writer.write_routes(conn, instance_set)
         self.triggers.ready_relay.wake()
         if changed:
             self.catalogs.invalidate(name)

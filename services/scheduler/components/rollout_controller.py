@@ -6,7 +6,7 @@ a missing model, the revision becomes live. If one fails, the new instances are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from libs.common.db import Database, database_time
@@ -14,8 +14,14 @@ from libs.common.http.client import ServiceClient
 from libs.common.manifests.catalog import Catalog
 from libs.common.protocol.box import BoxCapacity, BoxDeclaration
 from libs.common.protocol.deployment import RolloutStep
-from services.scheduler.components import desired_instances, instance_controller, replica_calculator, rollout_verdict
-from services.scheduler.components.desired_instances import InstanceSet
+from services.scheduler.components import (
+    desired_instances,
+    instance_controller,
+    replica_calculator,
+    rollout_verdict,
+    warm_instances,
+)
+from services.scheduler.components.desired_instances import DesiredInstance, InstanceSet
 from services.scheduler.db import Connection, apps, autoscaling
 from services.scheduler.db import rollouts as rollout_rows
 from services.scheduler.model.rollout import Rollout, rollout_step
@@ -56,16 +62,21 @@ async def declare_boxes(db: Database, databox: ServiceClient, name: str, extra: 
     await databox.put(f"/internal/apps/{name}/boxes", BoxDeclaration(boxes=boxes).to_json())
 
 
-async def evaluate_rollout(conn: Connection, name: str) -> InstanceSet:
-    """Finish the rollout if its verdict allows. Returns the app's instance set afterwards."""
+async def evaluate_rollout(conn: Connection, name: str, warm_time: float = 0.0) -> InstanceSet:
+    """Finish the rollout if its verdict allows. Returns the app's instance set afterwards.
+
+    Instances that it replaces stay warm for `warm_time` seconds.
+    """
     instance_set = await instance_controller.load_instance_set(conn, name)
     rollouts = await rollout_rows.list_active_rollouts(conn, name)
     if rollouts and rollouts[-1].has_started:  # else its boxes or images are not prepared yet
-        instance_set = await _apply_verdict(conn, instance_set, rollouts[-1], await database_time(conn))
+        instance_set = await _apply_verdict(conn, instance_set, rollouts[-1], await database_time(conn), warm_time)
     return instance_set
 
 
-async def _apply_verdict(conn: Connection, instance_set: InstanceSet, rollout: Rollout, now: float) -> InstanceSet:
+async def _apply_verdict(
+    conn: Connection, instance_set: InstanceSet, rollout: Rollout, now: float, warm_time: float
+) -> InstanceSet:
     """Fail the rollout, make it live or update its steps. Returns the instance set afterwards."""
     new_instances = instance_set.desired_by_rollout(rollout)
     new_tasks = desired_instances.matching_tasks(new_instances, instance_set.tasks)
@@ -86,8 +97,9 @@ async def _apply_verdict(conn: Connection, instance_set: InstanceSet, rollout: R
         steps = (*_steps_until_start(rollout, "succeeded", new_tasks, now), switched)
         columns = {"status": "live", "steps": steps, "warnings": warnings, "reported": False}
         await rollout_rows.update_rollout(conn, rollout.deployment, columns)
+        replaced = instance_set.desired_live
         instance_set = await _make_live(conn, instance_set, rollout, now)
-        await _stop_unwanted(conn, instance_set, now)
+        await _stop_replaced(conn, instance_set, replaced, now, warm_time)
     return instance_set
 
 
@@ -115,6 +127,16 @@ async def _make_live(conn: Connection, instance_set: InstanceSet, rollout: Rollo
     await schedules.save_schedules(conn, app.name, catalog, now)
     live_app = replace(app, deployment=rollout.deployment, commit=rollout.commit, catalog=rollout.catalog)
     return InstanceSet(live_app, {name: scale for name, (_, scale) in scaling.items()}, instance_set.tasks)
+
+
+async def _stop_replaced(
+    conn: Connection, instance_set: InstanceSet, replaced: Sequence[DesiredInstance], now: float, warm_time: float
+) -> None:
+    """Order the stop of what the revision that is live now does not want: of what it replaces after `warm_time`."""
+    unwanted = desired_instances.to_stop(instance_set.desired_live, instance_set.tasks)
+    warm = [task for task in unwanted if warm_time and warm_instances.may_stay_warm(task, replaced)]
+    await instance_controller.stop_instances(conn, [task for task in unwanted if task not in warm], now)
+    await instance_controller.stop_instances(conn, warm, now, max(warm_time, desired_instances.DRAIN_DELAY_S))
 
 
 async def _stop_unwanted(conn: Connection, instance_set: InstanceSet, now: float) -> None:

@@ -49,7 +49,8 @@ def list_apis(app: App | None) -> tuple[Api, ...]:
 
 
 def component_to_json(name: str, tasks: Sequence[Task], *, asleep: bool = False) -> ComponentJson:
-    """A component's status from its open instances; `asleep`: scaled to zero."""
+    """A component's status from its open instances; `asleep`: scaled to zero. Those that stop tell nothing of it."""
+    every, tasks = tasks, [task for task in tasks if not task.stop_requested] or tasks
     healthy = [task for task in tasks if task.is_healthy]
     failed = next((task.reason for task in tasks if task.reason), None)
     unhealthy = next((task for task in tasks if task.state == "claimed" and task.phase == "unhealthy"), None)
@@ -67,7 +68,7 @@ def component_to_json(name: str, tasks: Sequence[Task], *, asleep: bool = False)
         "name": name,
         "status": status,
         "reason": None if healthy else _without_log_tail(failed or refusal),
-        "instances": [instance_to_json(task) for task in tasks],
+        "instances": [instance_to_json(task) for task in every],
         "error": failed.detail if failed and not healthy else None,
         "log_tail": next((task.log_tail for task in tasks if task.log_tail), []),
     }
@@ -82,6 +83,7 @@ def instance_to_json(task: Task) -> InstanceJson:
         "detail": task.detail,
         "attempt": task.attempt,
         "started_at": iso_time(task.started_at),
+        "stops_at": iso_time(task.stop_at) if task.stop_requested else None,
     }
 
 

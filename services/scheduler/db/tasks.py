@@ -234,5 +234,9 @@ async def find_newest_started(conn: AsyncConnection, app: str, component: str) -
     query = select(tasks).where(
         tasks.c.app == app, tasks.c.kind == "instance", tasks.c.name == component, tasks.c.attempt > 0
     )
-    row = (await conn.execute(query.order_by(tasks.c.created_at.desc()).limit(1))).mappings().first()
+    row = (
+        (await conn.execute(query.order_by(tasks.c.stop_requested, tasks.c.created_at.desc()).limit(1)))
+        .mappings()
+        .first()
+    )
     return task_from_row(row) if row else None

@@ -17,7 +17,7 @@ from services.scheduler.tasks.transitions import ColumnUpdates
 
 MAX_POLL_S = 30.0
 STOP_CHECK_S = 0.5
-"""How often a long poll reads the database for a stop that is due later or came through another scheduler."""
+"""The shortest pause until a long poll reads the database again, for a stop that is due later."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class WorkerOrders:
 
     stop: tuple[TaskRef, ...]
     draining: bool
-    has_later_stops: bool
+    next_stop_in: float | None
+    """Seconds until the next stop that is not due yet."""
 
 
 async def handle_heartbeat(
@@ -37,7 +38,8 @@ async def handle_heartbeat(
         revoked, orders = await _renew_leases(db, applier, lease, worker, heartbeat)
         remaining = 0.0 if revoked else min(heartbeat.wait, MAX_POLL_S)
         while remaining > 0 and not orders.stop and orders.draining == heartbeat.draining:
-            pause = min(remaining, STOP_CHECK_S if orders.has_later_stops else remaining)
+            next_stop = remaining if orders.next_stop_in is None else max(STOP_CHECK_S, orders.next_stop_in)
+            pause = min(remaining, next_stop)
             if await subscription.wait(pause) and applier.notifier.closed:
                 break
             remaining -= pause
@@ -124,8 +126,9 @@ async def _pending_orders(db: Database, worker: str) -> WorkerOrders:
 
 
 def build_orders(claimed: Iterable[Task], now: float, *, draining: bool) -> WorkerOrders:
-    """Stops that are due now, and whether others become due later."""
+    """Stops that are due now, and when others become due."""
     stopping = [task for task in claimed if task.stop_requested]
     due = [task for task in stopping if task.stop_at is None or task.stop_at <= now]
     stop = tuple(TaskRef(task=task.id, token=task.token) for task in due)
-    return WorkerOrders(stop, draining, has_later_stops=len(due) < len(stopping))
+    later = [task.stop_at - now for task in stopping if task.stop_at is not None and task.stop_at > now]
+    return WorkerOrders(stop, draining, next_stop_in=min(later, default=None))

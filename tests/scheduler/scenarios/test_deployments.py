@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.scheduler.conftest import Mesh, healthy_status
 from tests.scheduler.scenarios.test_runs import BODY, go_live
 
@@ -43,6 +45,7 @@ async def test_a_component_that_cannot_start_fails_the_deployment_and_leaves_the
     assert [endpoint["id"] for endpoint in endpoints] == [old["task"]]
 
 
+@pytest.mark.settings(warm_time=0)
 async def test_a_new_revision_takes_over_and_the_old_instance_is_stopped_after_it(mesh: Mesh) -> None:
     old = await go_live(mesh)
     await mesh.deploy("d2")
