@@ -39,9 +39,10 @@ def select_unneeded(
 ) -> list[Task]:
     """The warm instances that stop now: a `rollout` starts others instead, or their worker drains."""
     draining = {worker.name for worker in workers if worker.draining}
-    wanted = None if rollout is None else {instance.key for instance in rollout}
+    rollout_keys = None if rollout is None else {instance.key for instance in rollout}
     return [
         task
         for task in tasks
-        if is_warm(task, now) and (task.worker in draining or (wanted is not None and get_task_key(task) not in wanted))
+        if is_warm(task, now)
+        and (task.worker in draining or (rollout_keys is not None and get_task_key(task) not in rollout_keys))
     ]
