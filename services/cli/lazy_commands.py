@@ -22,6 +22,7 @@ COMMANDS = {
     "migrate": "service_process:migrate",
     "init": "init:init",
     "validate": "validate:validate",
+    "diff": "diff:diff",
     "apply": "apply:apply",
     "login": "apply:login",
     "git-credential": "git_credential:git_credential",

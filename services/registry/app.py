@@ -21,6 +21,7 @@ from services.registry.app_removal import AppRemover
 from services.registry.commit_statuses.sender import StatusSender
 from services.registry.delivery_log import DeliveryLog
 from services.registry.dependencies import Dependencies
+from services.registry.deployments.revision_reader import RevisionReader
 from services.registry.deployments.worker import DeploymentWorker
 from services.registry.events import EventPublisher
 from services.registry.git.address_policy import AddressPolicy
@@ -41,6 +42,7 @@ from services.registry.routes import (
     apps,
     deliveries,
     deployments,
+    diff,
     git,
     hooks,
     internal,
@@ -55,7 +57,7 @@ from services.registry.secrets.source_reader import SecretSourceReader
 from services.registry.secrets.vault import Vault
 from services.registry.secrets.webhook_verification import WebhookVerifier
 
-ROUTES = (apply, apps, deployments, deliveries, secrets, rekey, keys, tokens, validate, hooks, git, internal)
+ROUTES = (apply, apps, deployments, diff, deliveries, secrets, rekey, keys, tokens, validate, hooks, git, internal)
 MAX_WEBHOOK_BYTES = 10_000_000
 MAX_LARGE_WEBHOOKS = 8
 WEBHOOK_WAIT_S = 2.0
@@ -105,10 +107,10 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
         process_runtime = uses_process_runtime(settings)
         public_http = await stack.enter_async_context(open_public_http(settings.reachable_repository_networks))
         status_sender = StatusSender(database, secret_reader, public_http, settings.public_url, group)
+        revisions = RevisionReader(database, git_cache, process_runtime)
         deployment_worker = DeploymentWorker(
-            database, git_cache, remotes, events, group, status_sender.wake, settings.secret_sources,
-            process_runtime=process_runtime,
-        )  # fmt: skip
+            database, git_cache, remotes, revisions, events, group, status_sender.wake, settings.secret_sources
+        )
 
         def publish_access_change(app: str) -> None:
             """Notify the scheduler, and resume deployments that wait for a secret value."""
@@ -142,6 +144,7 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
             upload_pack=UploadPack(git, hosted),
             push_receiver=push_receiver,
             remotes=remotes,
+            revisions=revisions,
             status_sender=status_sender,
             deployment_worker=deployment_worker,
             app_remover=app_remover,

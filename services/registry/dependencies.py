@@ -17,6 +17,7 @@ from libs.common.settings import Settings
 from services.registry.app_removal import AppRemover
 from services.registry.commit_statuses.sender import StatusSender
 from services.registry.delivery_log import DeliveryLog
+from services.registry.deployments.revision_reader import RevisionReader
 from services.registry.deployments.worker import DeploymentWorker
 from services.registry.events import EventPublisher
 from services.registry.git.address_policy import AddressPolicy
@@ -44,6 +45,7 @@ class Dependencies:
     upload_pack: UploadPack
     push_receiver: PushReceiver
     remotes: RemoteResolver
+    revisions: RevisionReader
     status_sender: StatusSender
     deployment_worker: DeploymentWorker
     app_remover: AppRemover

@@ -15,6 +15,10 @@ DEPLOYMENT: dict[str, Any] = {
     "errors": [], "warnings": [{"file": "a.yml", "line": 1, "column": 1, "message": "odd", "log_tail": ["last"]}],
 }  # fmt: skip
 WHY = {"code": "error", "detail": "it broke"}
+DIFF: dict[str, Any] = {
+    "app": "a", "commit": "0123456789abcdef", "live_commit": None, "warnings": [], "boxes_kept": ["b"],
+    "changes": {"since": None, "items": [], "omitted": 0}, "instances": [{"component": "c", "action": "start"}],
+}  # fmt: skip
 RUN: dict[str, Any] = {
     "id": "r1", "pipeline": "train", "status": "succeeded", "reason": WHY, "user": "alice", "attempt": 1,
     "stages": [{"name": "fit", "status": "failed", "progress": None, "reason": WHY, "log_tail": ["last words"]}],
@@ -73,6 +77,7 @@ CASES = [
     case("app deliveries a", {("GET", f"{APPS}/a/deliveries"): page(DELIVERY)}),
     case("app redeliver a one", {("POST", f"{APPS}/a/deliveries/one/redeliver"): DEPLOYMENT}),
     case("app delete a --yes", {("GET", f"{APPS}/a"): APP, ("DELETE", f"{APPS}/a"): None}),
+    case("diff --app a --ref main", {("GET", f"{APPS}/a/diff"): DIFF}),
     case("deployment list a", {("GET", f"{APPS}/a/deployments"): page(DEPLOYMENT)}),
     case("deployment show a d1", {("GET", f"{APPS}/a/deployments/d1"): DEPLOYMENT}),
     case(

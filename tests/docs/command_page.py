@@ -45,7 +45,7 @@ into a file or a pipe. An error is one sentence on standard error.
 |---|---|
 | 0 | done |
 | 1 | failed: the sentence says why |
-| 2 | wrong usage: the sentence says how it is written |
+| 2 | wrong usage: the sentence says how it is written; of `mlmesh diff --exit-code`: there are changes |
 | 3 | no mesh answers at the address |
 | 4 | refused: no credentials, or not allowed with these |
 | 130 | Ctrl-C; what was started on the mesh goes on |

@@ -108,7 +108,7 @@ class DeploymentProgress:
         log_failed(deployment, [error["message"] for error in errors])
 
     async def save_revision(
-        self, deployment: Deployment, steps: StepHistory, commit: Commit, catalog: Catalog, warnings: list[Problem]
+        self, deployment: Deployment, steps: StepHistory, commit: Commit, catalog: Catalog, warnings: Sequence[Problem]
     ) -> bool:
         """Write the revision, supersede older pending deployments, and start it. Whether it is `starting` now."""
         async with self._locked_deployment(deployment) as (conn, now):

@@ -14,21 +14,16 @@ from functools import partial
 
 from libs.common.db import Database
 from libs.common.errors import MeshError, Unavailable
-from libs.common.manifests import Problem
-from libs.common.manifests.catalog import Catalog
 from libs.common.messages import AccessChanged, RevisionReady
 from libs.common.periodic_task import PeriodicTask
-from libs.common.python_packages import check_requirements
-from libs.common.repository_tree import list_ignored
-from services.registry.checks.deployment_warnings import warn_of_stopped
 from services.registry.checks.problems import error_without_position, problem_to_json
-from services.registry.db import apps, deployments, secrets
+from services.registry.db import apps, deployments
 from services.registry.deployments.progress import DeploymentProgress, Superseded
 from services.registry.deployments.push_decision import PushContext, find_existing_deployment, is_deploying
+from services.registry.deployments.revision_reader import RevisionReader
 from services.registry.deployments.state import Deployment, DeploymentTrigger, StepHistory, select_due
 from services.registry.events import EventPublisher
 from services.registry.git.cache import Commit, GitCache
-from services.registry.git.commit_check import check_commit
 from services.registry.git.error_messages import GitFailed
 from services.registry.git.remotes import GitRemote, MissingCredentials, RemoteResolver
 from services.registry.git.tree import InvalidRevision
@@ -47,18 +42,17 @@ class DeploymentWorker:
         database: Database,
         git_cache: GitCache,
         remotes: RemoteResolver,
+        revisions: RevisionReader,
         events: EventPublisher,
         group: asyncio.TaskGroup,
         wake_status_sender: Callable[[], None],
         secret_sources: Mapping[str, str],
-        *,
-        process_runtime: bool = False,
     ) -> None:
-        """`secret_sources`: as in the settings. `process_runtime`: workers run processes, not containers."""
-        self._process_runtime = process_runtime
+        """`secret_sources`: as in the settings."""
         self._database = database
         self._git_cache = git_cache
         self._remotes = remotes
+        self._revisions = revisions
         self._events = events
         self._progress = DeploymentProgress(database, wake_status_sender, secret_sources)
         self._executor = KeyedExecutor("deployment", group, MAX_CONCURRENT_DEPLOYMENTS, self.wake)
@@ -114,13 +108,15 @@ class DeploymentWorker:
                 await self._progress.finish_unchanged(deployment, steps, commit, existing)
                 return
             steps = await self._progress.record_commit(deployment, steps, commit)
-            catalog, warnings = await self._validate(deployment, commit, remote.path)
+            revision = await self._revisions.read_commit(deployment.app, commit.id, remote.path)
         except GitFailed as error:
             await self._progress.fail(deployment, steps, [error_without_position(error.detail)])
         except InvalidRevision as error:
             await self._progress.fail(deployment, steps, [problem_to_json(problem) for problem in error.problems])
         else:
-            starting = await self._progress.save_revision(deployment, steps, commit, catalog, warnings)
+            starting = await self._progress.save_revision(
+                deployment, steps, commit, revision.catalog, revision.warnings
+            )
             self._publish_events(deployment, starting)
 
     async def _find_duplicate(self, deployment: Deployment, commit: Commit) -> Deployment | None:
@@ -136,21 +132,6 @@ class DeploymentWorker:
         return find_existing_deployment(
             commit.id, PushContext(repository.abandoned_head if repository else None, previous, live)
         )
-
-    async def _validate(self, deployment: Deployment, commit: Commit, path: str) -> tuple[Catalog, list[Problem]]:
-        async with self._database.read() as conn:
-            declared = await secrets.list_secrets(conn, deployment.app)
-            live = await deployments.get_live_catalog(conn, deployment.app)
-        reader = self._git_cache.get_reader(deployment.app)
-        catalog, problems = await check_commit(
-            reader, commit.id, path, deployment.app, tuple(declared), processes=self._process_runtime
-        )
-        if catalog is None:
-            raise InvalidRevision(*(problem for problem in problems if problem.severity == "error"))
-        contents = await self._git_cache.read_tree_contents(deployment.app, commit.id)
-        stop_warnings = warn_of_stopped(live, catalog, path) if live else ()
-        package_warnings = check_requirements(contents.files) if self._process_runtime else ()
-        return catalog, [*stop_warnings, *list_ignored(contents.items, path), *package_warnings, *problems]
 
     def _publish_events(self, deployment: Deployment, starting: bool) -> None:
         if starting:
