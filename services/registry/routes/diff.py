@@ -91,7 +91,7 @@ def parse_ref(ref: str | None, remote: GitRemote) -> tuple[GitRemote, str | None
         return remote, ref
     if re.fullmatch(BRANCH, ref) is None:
         raise Malformed(f"{ref!r} is neither a branch nor a whole commit id")
-    return replace(remote, branch=ref, branch_seen=False), None
+    return replace(remote, branch=ref, tags=None, head_seen=False), None
 
 
 def _to_invalid(error: InvalidRevision) -> Invalid:
