@@ -43,7 +43,8 @@ The worker asks from the first container of each network. If the gateway is not 
 
 ## Where repositories may be
 
-Whoever owns an app writes the address of its repository, and the registry goes there. So it goes only where
+Whoever owns an app writes the address of its repository, and the registry goes there, for its commits and to show what
+became of them. So it goes only where
 `MLMESH_REPOSITORY_FOLDERS` (`file://`) and `MLMESH_REPOSITORY_NETWORKS` (hosts) let it, both in `mlmesh up` and where
 services run one by one. Public addresses are always allowed, link-local ones (169.254.0.0/16, where a cloud tells a
 host's credentials) only when they are listed. A list replaces the default; `MLMESH_REPOSITORY_NETWORKS=` with nothing

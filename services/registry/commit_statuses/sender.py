@@ -18,7 +18,7 @@ from libs.common.http.addresses import PrivateAddressError
 from libs.common.http.public_client import PublicHttpClient
 from libs.common.periodic_task import PeriodicTask
 from services.registry.commit_statuses.annotation_sender import send_annotations
-from services.registry.commit_statuses.status_route import MissingToken, StatusRoute, find_route
+from services.registry.commit_statuses.status_route import MissingToken, StatusRoute, UnknownForge, find_route
 from services.registry.db import apps, commit_statuses
 from services.registry.db.commit_statuses import OutgoingStatus
 from services.registry.forges.commit_status import CommitState, CommitStatus
@@ -83,6 +83,8 @@ class StatusSender:
         secret, route = None, None
         try:
             route = await find_route(self._database, self._secret_reader, status.app)
+        except UnknownForge as error:
+            result = StatusResult(Outcome.REFUSED, error.detail)
         except MissingToken as error:
             result = StatusResult(Outcome.RETRY, error.detail, MISSING_TOKEN_RETRY_S)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from libs.common.db import Database
@@ -13,6 +14,12 @@ from services.registry.forges.repository_address import RepositoryAddress, find_
 from services.registry.forges.status_apis import STATUS_APIS, StatusApi
 from services.registry.git.repository_url import InvalidRepositoryUrl, parse_repository_url
 from services.registry.secrets.reader import SecretReader
+
+NO_FORGE = "no forge that takes commit statuses is known for this url; write its name into the Repository (forge)"
+
+
+class UnknownForge(Conflict):
+    """The Repository's address is at no forge that takes statuses, as far as is known."""
 
 
 class MissingToken(Conflict):
@@ -30,22 +37,38 @@ class StatusRoute:
 
 
 async def find_route(database: Database, secret_reader: SecretReader, app: str) -> StatusRoute | None:
-    """None when there is nowhere to send to, or the forge refused this token before. Raises MissingToken."""
+    """None when nobody asked for statuses, or the forge refused this token before.
+
+    Raises UnknownForge and MissingToken when the Repository names a Secret for statuses.
+    """
     async with database.read() as conn:
         repository = await apps.get_repository(conn, app)
         declared = await secrets.list_secrets(conn, app)
-    name = repository and (repository.status_credentials or repository.credentials)
-    address = locate_repository(repository) if repository is not None and repository.may_send_statuses else None
-    if repository is None or name not in declared or address is None:
+    if repository is None or not repository.may_send_statuses:
         return None
-    secret = f"{name} {declared[name].version}"
-    api = STATUS_APIS.get(choose_forge(repository, address) or "")
-    token = read_token(await secret_reader.get_values(app, name), is_for_git=repository.status_credentials is None)
-    if api is None or secret == repository.refused_secret:
+    name = repository.status_credentials or repository.credentials or ""
+    version = f"{name} {declared[name].version}" if name in declared else ""
+    if version and version == repository.refused_secret:
         return None
-    if token is None and repository.status_credentials is not None:
-        raise MissingToken(f"the token has no value yet; set it with: mlmesh secret set {app} {name} token")
-    return None if token is None else StatusRoute(api, address, token, secret)
+    try:
+        return _build_route(repository, name, version, await secret_reader.get_values(app, name))
+    except (UnknownForge, MissingToken):
+        if repository.status_credentials is None:
+            return None
+        raise
+
+
+def _build_route(repository: Repository, name: str, version: str, values: Mapping[str, str]) -> StatusRoute:
+    """Raises UnknownForge, MissingToken."""
+    address = locate_repository(repository)
+    api = None if address is None else STATUS_APIS.get(choose_forge(repository, address) or "")
+    if address is None or api is None:
+        raise UnknownForge(NO_FORGE)
+    token = read_token(values, is_for_git=repository.status_credentials is None)
+    if token is None:
+        advice = f"set it with: mlmesh secret set {repository.app} {name} token"
+        raise MissingToken(f"the token has no value yet; {advice}")
+    return StatusRoute(api, address, token, version)
 
 
 def locate_repository(repository: Repository) -> RepositoryAddress | None:
@@ -62,7 +85,7 @@ def choose_forge(repository: Repository, address: RepositoryAddress) -> str | No
     return repository.forge or find_forge_of_host(address.host) or repository.delivery_forge
 
 
-def read_token(values: dict[str, str], *, is_for_git: bool) -> AccessToken | None:
+def read_token(values: Mapping[str, str], *, is_for_git: bool) -> AccessToken | None:
     """From a Secret with `token`, or `username` and `password`; a password for Git alone is not tried elsewhere."""
     if token := values.get("token"):
         return AccessToken(token.strip())

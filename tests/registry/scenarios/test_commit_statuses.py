@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from libs.common.db import Database
+from services.registry.commit_statuses.status_route import NO_FORGE
 from services.registry.db.tables import commit_statuses
 from tests.registry.conftest import Registry, StartRegistry, poll_until
 from tests.registry.fake_forge import FakeForge, run_forge
@@ -192,6 +193,19 @@ async def count_unsent(registry: Registry) -> int:
         rows = (await conn.execute(select(commit_statuses.c.version, commit_statuses.c.sent_version))).all()
     await database.close()
     return sum(version > sent for version, sent in rows)
+
+
+@pytest.mark.parametrize(("spec", "is_told"), [({"status": "{credentials: forge-token}"}, True), ({}, False)])
+async def test_without_a_known_forge_who_asked_for_statuses_is_told(
+    registry: Registry, forge: FakeForge, spec: dict[str, str], is_told: bool
+) -> None:
+    await connect(registry, forge, forge="", **spec)
+    await set_token(registry)
+    await registry.make_live()
+    await poll_until(lambda: count_unsent(registry), lambda it: it == 0)
+    problem = await read_problem(registry)
+    assert problem == (NO_FORGE if is_told else None)
+    assert forge.received == []
 
 
 @pytest.mark.parametrize("status", ["off", '"off"', "false", "{enabled: false}"])
