@@ -62,3 +62,11 @@ class WorkingCopy:
         self.git("add", "--all")
         self.git("commit", "--quiet", "--allow-empty", "--message", message)
         return self.git("rev-parse", "HEAD")
+
+    def create_branches(self, count: int) -> str:
+        """`branch-0` and so on, all at the head, whose id is returned."""
+        head = self.git("rev-parse", "HEAD")
+        lines = "".join(f"create refs/heads/branch-{number} {head}\n" for number in range(count))
+        subprocess.run(("git", "update-ref", "--stdin"), cwd=self.folder, input=lines.encode(), check=True)
+        self.git("pack-refs", "--all")
+        return head

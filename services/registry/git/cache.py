@@ -118,6 +118,7 @@ class GitCache:
             try:
                 return await self._fetch_commit(app, remote, commit)
             except GitFailed:
+                await asyncio.to_thread(_remove_leftovers, self._cache_path(app))
                 if await self._is_intact(app):
                     raise
             log.get("registry").warning("Cached clone is damaged; fetching it again", app=app)
@@ -213,6 +214,7 @@ class GitCache:
 
 
 def _remove_leftovers(cache: Path) -> None:
-    """Delete locks of a killed fetch: fetches of an app run one at a time, so no process holds them."""
-    for lock in (*cache.glob("*.lock"), *cache.glob("refs/**/*.lock"), *cache.glob("objects/pack/tmp_*")):
-        lock.unlink(missing_ok=True)
+    """Delete what a killed fetch left: fetches of an app run one at a time, so no process holds it."""
+    for pattern in ("*.lock", "refs/**/*.lock", "objects/pack/tmp_*", "objects/??/tmp_obj_*"):
+        for leftover in cache.glob(pattern):
+            leftover.unlink(missing_ok=True)

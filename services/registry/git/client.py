@@ -26,14 +26,16 @@ from services.registry.git.process_io import CHUNK_BYTES, communicate, get_pipes
 
 MAX_FILE_BYTES = 1 << 30
 """The largest file (a pack) that Git may write."""
+LARGER_THAN = "the newest commit is larger than"
 KILL_WAIT_S = 5.0
 PROTOCOLS = "https:http:ssh:file"
 INHERITED_VARIABLES = (
     "PATH", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "http_proxy", "https_proxy", "HTTPS_PROXY",
     "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
 )  # fmt: skip
-GIT_WITH_LIMITS = ("/bin/sh", "-c", 'ulimit -f "$0" && exec git "$@"', str(MAX_FILE_BYTES // 512))
-"""POSIX counts `ulimit -f` in 512 bytes."""
+GIT_WITH_LIMIT = ("/bin/sh", "-c", 'ulimit -f "$0" && exec git "$@"')
+LIMIT_UNIT_BYTES = 512
+"""POSIX counts `ulimit -f` in these."""
 CONFIGURATION = """\
 [safe]
 	directory = *
@@ -71,8 +73,8 @@ MIN_VERSION = (2, 37)
 class GitClient:
     """`home` is Git's HOME; it is created again when it is removed."""
 
-    def __init__(self, home: Path) -> None:
-        self._home = home
+    def __init__(self, home: Path, max_file_bytes: int = MAX_FILE_BYTES) -> None:
+        self._home, self._max_file_bytes = home, max_file_bytes
         self._configuration = home / "gitconfig"
         self._ensure_home()
         self._configuration.write_text(CONFIGURATION)
@@ -110,10 +112,18 @@ class GitClient:
             except TimeoutError as error:
                 raise GitFailed(f"git {arguments[0]} took longer than {timeout:g} s and was stopped") from error
         if code != 0:
+            text = errors.decode(errors="replace")
             raise GitFailed(
-                explain_git_error(errors.decode(errors="replace"), auth.hidden) or f"git ended with code {code}"
+                self._explain_limit(text) or explain_git_error(text, auth.hidden) or f"git ended with code {code}"
             )
         return output
+
+    def _explain_limit(self, errors: str) -> str | None:
+        """Of a program that the system ended because its file became too large."""
+        if f"died of signal {signal.SIGXFSZ.value}" not in errors:
+            return None
+        size = self._max_file_bytes // 1_000_000
+        return f"{LARGER_THAN} {size} MB: keep data out of Git, in a DataBox (mlmesh box put)"
 
     async def stream(self, *arguments: str, folder: Path, timeout: float) -> AsyncGenerator[bytes, None]:
         """Run a command and yield its output in chunks, for large output."""
@@ -159,7 +169,8 @@ class GitClient:
         """A running command with its pipes; it is killed at the end, with the programs that it started."""
         self._ensure_home()
         process = await asyncio.create_subprocess_exec(
-            *GIT_WITH_LIMITS,
+            *GIT_WITH_LIMIT,
+            str(self._max_file_bytes // LIMIT_UNIT_BYTES),
             *arguments,
             stdin=PIPE,
             stdout=PIPE,

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from services.registry.git.address_policy import FOLDER_NOT_ALLOWED, AddressNotAllowed, AddressPolicy, GitTarget
-from services.registry.git.client import GitClient
+from services.registry.git.client import LARGER_THAN, GitClient
 from services.registry.git.credentials import Credentials
 from services.registry.git.error_messages import NO_REF, REDIRECTED, GitFailed
 from services.registry.git.remotes import GitRemote
@@ -18,8 +18,8 @@ from services.registry.git.repository_url import parse_repository_url, redact_ur
 
 LOOKUP_TIMEOUT_S = 10.0
 MAX_REDIRECTS = 3
-READABLE_ERRORS = (NO_REF, "not our ref", "git ", "nothing for")
-"""Errors of an allowed local repository, shown as they are; the last two are our own messages."""
+READABLE_ERRORS = (NO_REF, "not our ref", "git ", "nothing for", LARGER_THAN)
+"""Errors of an allowed local repository, shown as they are; the last three are our own messages."""
 
 NO_CONNECTION = "connect to host"
 """Part of ssh's message when a connection fails."""

@@ -22,7 +22,6 @@ from services.registry.git.tags import TAG_PREFIX, find_newest_tag
 from services.registry.git.tree import InvalidRevision
 from services.registry.hosting.push_hook import PushVerdict, RefUpdate
 
-MAX_UPDATES = 10_000
 MAX_SHOWN = 20
 """Errors, and warnings, that a client is told."""
 USUAL_BRANCHES = ("main", "master")
@@ -49,8 +48,6 @@ def choose_branch(updates: Sequence[RefUpdate]) -> str | None:
 
 def find_refusal(app: str, updates: Sequence[RefUpdate], followed: str | None) -> str | None:
     """Why these refs cannot be pushed, whatever is in them. `followed`: the branch that is, None with tags."""
-    if len(updates) > MAX_UPDATES:
-        return f"this push moves {len(updates)} branches and tags; push at most {MAX_UPDATES} at once"
     for update in updates:
         if not update.ref.startswith((BRANCH_PREFIX, TAG_PREFIX)):
             return f"{update.ref} is neither a branch nor a tag; push those only"

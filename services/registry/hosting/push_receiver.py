@@ -29,10 +29,12 @@ from services.registry.hosting.packet_lines import (
     encode_progress,
 )
 from services.registry.hosting.progress_lines import follow_deployment
-from services.registry.hosting.push_check import MAX_UPDATES, PushChecker
+from services.registry.hosting.push_check import PushChecker
 from services.registry.hosting.push_hook import SOCKET_VARIABLE, PushVerdict, RefUpdate, answer_hook
 from services.registry.hosting.slots import Slots
 
+MAX_UPDATES = 10_000
+"""Branches and tags that one push moves."""
 MAX_PUSHES = 64
 MAX_PUSHES_PER_APP = 4
 MAX_COMMAND_BYTES = 4 * 2**20

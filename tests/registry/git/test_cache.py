@@ -1,14 +1,18 @@
 """Cached clones, fetched with real Git over file://."""
 
 import asyncio
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from libs.common.manifests.repository import normalize_url
+from services.registry.git.address_policy import AddressPolicy
+from services.registry.git.allowed_folders import AllowedFolders
 from services.registry.git.cache import GitCache
-from services.registry.git.error_messages import RefNotFound
+from services.registry.git.client import GitClient
+from services.registry.git.error_messages import GitFailed, RefNotFound
 from services.registry.git.remotes import GitRemote
 from tests.registry.working_copy import COMPONENT, MODULE, WorkingCopy
 
@@ -47,6 +51,32 @@ async def test_of_a_branch_that_is_not_there_the_others_are_told(
         with pytest.raises(RefNotFound) as failed:
             await (git_cache.read_remote_head(origin) if way == "asked" else git_cache.fetch("leafscan", origin))
         assert failed.value.detail == f"{missing}; the repository has: feature/x, main"
+
+
+async def test_ten_thousand_branches_are_no_hindrance(git_cache: GitCache, working_copy: WorkingCopy) -> None:
+    head = working_copy.create_branches(10_000)
+    assert (await git_cache.fetch("leafscan", GitRemote(working_copy.url))).id == head
+    with pytest.raises(RefNotFound) as failed:
+        await git_cache.read_remote_head(GitRemote(working_copy.url, "nope"))
+    assert failed.value.detail.startswith("there is no branch nope; the repository has: branch-0, branch-1, ")
+    assert failed.value.detail.endswith(" and 9991 more")
+
+
+async def test_a_repository_that_is_too_large_is_a_sentence_and_leaves_nothing_behind(
+    tmp_path: Path, working_copy: WorkingCopy
+) -> None:
+    data = tmp_path / "registry"
+    git = GitClient(data / "home", max_file_bytes=1_000_000)
+    git_cache = GitCache(data / "git", git, AddressPolicy(AllowedFolders([str(tmp_path)], [data]), ()))
+    working_copy.commit({"large.bin": os.urandom(3_000_000)})
+    for _ in range(2):
+        with pytest.raises(
+            GitFailed, match="the newest commit is larger than 1 MB: keep data out of Git, in a DataBox"
+        ):
+            await git_cache.fetch("leafscan", GitRemote(working_copy.url))
+    assert sum(file.stat().st_size for file in data.rglob("*") if file.is_file()) < 100_000
+    working_copy.commit({"large.bin": b"small"})
+    assert (await git_cache.fetch("leafscan", GitRemote(working_copy.url))).message == "a change"
 
 
 async def test_a_fetch_brings_the_commit_with_its_author_and_message(

@@ -9,7 +9,7 @@ import pytest
 
 from libs.common.manifests import Problem
 from libs.common.python_packages import check_requirements
-from libs.common.repository_tree import LINK_MODE, TreePath
+from libs.common.repository_tree import LINK_MODE, SUBMODULE_MODE, TreePath
 from services.registry.git.cache import GitCache
 from services.registry.git.error_messages import GitFailed
 from services.registry.git.remotes import GitRemote
@@ -76,6 +76,34 @@ async def test_manifests_whose_names_are_not_utf_8_are_all_read(git_cache: GitCa
     await git_cache.fetch("leafscan", GitRemote(working_copy.url))
     contents = await git_cache.get_reader("leafscan").read_manifests(commit, "manifests")
     assert {"manifests/caf\\xe9.yml", "manifests/caf\\xe8.yml"} < set(contents)
+
+
+async def test_names_that_differ_in_case_alone_are_two_manifests(
+    git_cache: GitCache, working_copy: WorkingCopy
+) -> None:
+    commit = working_copy.commit({"manifests/API.yml": COMPONENT})
+    await git_cache.fetch("leafscan", GitRemote(working_copy.url))
+    contents = await git_cache.get_reader("leafscan").read_manifests(commit, "manifests")
+    assert contents["manifests/API.yml"] == COMPONENT.encode() != contents["manifests/api.yml"]
+
+
+@pytest.mark.parametrize("name", ["manifests/sub", "manifests/sub.yml"])
+async def test_a_submodule_among_the_manifests_is_not_read(
+    git_cache: GitCache, working_copy: WorkingCopy, name: str
+) -> None:
+    head = working_copy.git("rev-parse", "HEAD")
+    working_copy.git("update-index", "--add", "--cacheinfo", f"160000,{head},{name}")
+    working_copy.git("commit", "--quiet", "--message=submodule")
+    await git_cache.fetch("leafscan", GitRemote(working_copy.url))
+    reader, commit = git_cache.get_reader("leafscan"), working_copy.git("rev-parse", "HEAD")
+    if name.endswith(".yml"):
+        with pytest.raises(InvalidRevision, match="not a regular file"):
+            await reader.read_manifests(commit, "manifests")
+    else:
+        assert sorted(await reader.read_manifests(commit, "manifests")) == [
+            "manifests/api.yml", "manifests/component.yaml",
+        ]  # fmt: skip
+    assert TreePath(name, SUBMODULE_MODE) in (await reader.read_tree_contents(commit)).items
 
 
 async def test_a_folder_of_manifests_that_became_a_link_is_refused_as_one(

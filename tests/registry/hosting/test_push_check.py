@@ -6,7 +6,6 @@ import pytest
 
 from libs.common.manifests import Problem
 from services.registry.hosting.push_check import (
-    MAX_UPDATES,
     choose_branch,
     describe_other_refs,
     describe_problems,
@@ -47,10 +46,6 @@ def test_the_first_push_chooses_the_branch(updates: list[RefUpdate], branch: str
         ),
         (created("refs/notes/x"), "refs/notes/x is neither a branch nor a tag; push those only"),
         (created("refs/mlmesh/head"), "refs/mlmesh/head is neither a branch nor a tag; push those only"),
-        (
-            created(*(f"refs/heads/{number}" for number in range(MAX_UPDATES + 1))),
-            "this push moves 10001 branches and tags; push at most 10000 at once",
-        ),
     ],
 )
 def test_what_a_push_may_not_do(updates: list[RefUpdate], refusal: str | None) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from libs.common import identity
+from services.registry.hosting.packet_lines import FLUSH, encode_packet
+from services.registry.hosting.push_receiver import MAX_UPDATES
 from tests.registry.conftest import ADMIN_HEADERS, TOKEN, Registry, StartRegistry, poll_until
 from tests.registry.working_copy import IDENTITY, MODULE, PROTECTED_API, WorkingCopy
 
@@ -373,6 +375,25 @@ async def test_filters_that_cost_much_are_refused(registry: Registry, working_co
     clone = WorkingCopy(working_copy.folder.parent / "clone")
     code, text = await remote.run(clone, "clone", "--quiet", f"--filter={kind}", "--no-checkout", remote.url, "checked")
     assert (code, "filter" in text) == (128, True), text
+
+
+async def test_a_push_of_too_many_branches_is_refused_and_stores_nothing(
+    registry: Registry, working_copy: WorkingCopy
+) -> None:
+    """Without Git's client, which takes a minute for so many."""
+    remote, zero = Remote(registry), "0" * 40
+    await remote.push_live(working_copy)
+    head = working_copy.git("rev-parse", "HEAD")
+    commands = [f"{zero} {head} refs/heads/branch-{number}".encode() for number in range(MAX_UPDATES + 1)]
+    commands[0] += b"\0 report-status side-band-64k"
+    body = b"".join(map(encode_packet, commands)) + FLUSH
+    headers = {
+        "X-Mlmesh-Authorization": f"Bearer {ADMIN_TOKEN}",
+        "Content-Type": "application/x-git-receive-pack-request",
+    }
+    answer = await registry.call("POST", "/git/leafscan.git/git-receive-pack", body, headers)
+    assert (answer.status, b"\x03this push moves too many branches and tags" in answer.body) == (200, True)
+    assert len((await remote.run(working_copy, "ls-remote", "--heads", remote.url))[1].splitlines()) == 1
 
 
 async def test_a_push_that_breaks_off_leaves_no_objects(
