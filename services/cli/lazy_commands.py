@@ -24,6 +24,7 @@ COMMANDS = {
     "validate": "validate:validate",
     "diff": "diff:diff",
     "apply": "apply:apply",
+    "promote": "promote:promote",
     "login": "apply:login",
     "git-credential": "git_credential:git_credential",
     "predict": "predict:predict",

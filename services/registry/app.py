@@ -47,6 +47,7 @@ from services.registry.routes import (
     hooks,
     internal,
     keys,
+    promotions,
     rekey,
     secrets,
     tokens,
@@ -57,7 +58,22 @@ from services.registry.secrets.source_reader import SecretSourceReader
 from services.registry.secrets.vault import Vault
 from services.registry.secrets.webhook_verification import WebhookVerifier
 
-ROUTES = (apply, apps, deployments, diff, deliveries, secrets, rekey, keys, tokens, validate, hooks, git, internal)
+ROUTES = (
+    apply,
+    apps,
+    deployments,
+    diff,
+    promotions,
+    deliveries,
+    secrets,
+    rekey,
+    keys,
+    tokens,
+    validate,
+    hooks,
+    git,
+    internal,
+)
 MAX_WEBHOOK_BYTES = 10_000_000
 MAX_LARGE_WEBHOOKS = 8
 WEBHOOK_WAIT_S = 2.0

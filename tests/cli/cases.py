@@ -77,6 +77,7 @@ CASES = [
     case("app deliveries a", {("GET", f"{APPS}/a/deliveries"): page(DELIVERY)}),
     case("app redeliver a one", {("POST", f"{APPS}/a/deliveries/one/redeliver"): DEPLOYMENT}),
     case("app delete a --yes", {("GET", f"{APPS}/a"): APP, ("DELETE", f"{APPS}/a"): None}),
+    case("promote a b", {("POST", f"{APPS}/b/promote"): DEPLOYMENT}),
     case("diff --app a --ref main", {("GET", f"{APPS}/a/diff"): DIFF}),
     case("deployment list a", {("GET", f"{APPS}/a/deployments"): page(DEPLOYMENT)}),
     case("deployment show a d1", {("GET", f"{APPS}/a/deployments/d1"): DEPLOYMENT}),

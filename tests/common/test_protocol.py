@@ -69,6 +69,7 @@ CLASSES: dict[str, type[Message]] = {
     "stage_spec_first": StageSpec,
     "stage_spec_later": StageSpec,
     "starting_deployments": StartingDeployments,
+    "starting_deployments_promotion": StartingDeployments,
     "starting_deployments_rollback": StartingDeployments,
     "targets_request": TargetsRequest,
     "targets_response": TargetsResponse,

@@ -21,6 +21,8 @@ class StartingDeployment(Message):
     """A `Catalog`; scheduler fails a deployment of which it cannot read it."""
     rollback_to: str | None = None
     """The deployment whose exact images are used again."""
+    promoted_from: str | None = None
+    """The app of that deployment, when it is another one."""
 
 
 class StartingDeployments(Message):

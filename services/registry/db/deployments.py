@@ -115,6 +115,14 @@ async def find_by_commit(conn: AsyncConnection, app: str, commit: str) -> Deploy
     return rows[0] if rows else None
 
 
+async def find_once_live(conn: AsyncConnection, app: str, commit: str) -> Deployment | None:
+    """The newest deployment that was live, of the commit that begins so."""
+    query = select(deployments).where(deployments.c.app == app, deployments.c.live_at.is_not(None))
+    query = query.where(deployments.c.commit_id.startswith(commit, autoescape=True))
+    rows = await _load_with_steps(conn, query.order_by(deployments.c.seq.desc()).limit(1))
+    return rows[0] if rows else None
+
+
 async def lock_if_status(conn: AsyncConnection, deployment: str, statuses: Sequence[str]) -> bool:
     """Whether its status is one of `statuses`; holds the row lock until the transaction ends."""
     query = select(deployments.c.id).where(deployments.c.id == deployment, deployments.c.status.in_(statuses))

@@ -38,6 +38,7 @@ async def list_deployments(deps: DependenciesDep, status: Literal["starting"] = 
                 commit=deployment.commit_id,
                 catalog=await deployments.get_catalog(conn, deployment.revision),
                 **({"rollback_to": deployment.rollback_to} if deployment.rollback_to else {}),
+                **({"promoted_from": deployment.promoted_from} if deployment.promoted_from else {}),
             )
             for deployment in await deployments.list_by_status(conn, status)
             if deployment.revision and deployment.commit_id

@@ -17,7 +17,7 @@ from libs.common.protocol.deployment import (
     StartingDeployments,
 )
 from services.scheduler.components import app_removal, rollout_reporter
-from services.scheduler.db import apps, rollouts, version_counters
+from services.scheduler.db import Connection, apps, rollouts, version_counters
 from services.scheduler.live_catalog_cache import LiveCatalogCache
 from services.scheduler.model.rollout import Rollout
 from services.scheduler.tasks.transition_applier import TransitionApplier
@@ -77,7 +77,7 @@ async def _add_rollout(db: Database, item: StartingDeployment) -> bool:
             status="starting",
             catalog=dict(item.catalog),
             created_at=await database_time(conn),
-            images=await rollouts.get_images(conn, item.app, item.rollback_to) if item.rollback_to else {},
+            images=await _get_repeated_images(conn, item),
         )
         added = await rollouts.add_rollout(conn, rollout)
         if added:
@@ -85,6 +85,13 @@ async def _add_rollout(db: Database, item: StartingDeployment) -> bool:
     if added:
         get("scheduler").info("Rollout started", app=item.app, deployment=item.id, commit=item.commit[:10])
     return added
+
+
+async def _get_repeated_images(conn: Connection, item: StartingDeployment) -> Mapping[str, str]:
+    """The exact images of the deployment that a rollback or a promotion repeats."""
+    if item.rollback_to is None:
+        return {}
+    return await rollouts.get_images(conn, item.promoted_from or item.app, item.rollback_to)
 
 
 async def sync_access(

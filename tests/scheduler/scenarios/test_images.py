@@ -102,6 +102,13 @@ async def test_a_rollback_to_another_apps_deployment_or_an_unknown_one_asks(mesh
     assert (await claim_image(mesh))["app"] == "leaf"
 
 
+async def test_a_promotion_runs_the_image_of_the_app_that_it_comes_from(mesh: Mesh) -> None:
+    await deploy(mesh, "d1", FIRST)
+    await mesh.deploy("e1", app="oak", rollback_to="d1", promoted_from="leaf")
+    promoted = await mesh.claim(kinds=KINDS)
+    assert (promoted["kind"], promoted["app"], promoted["spec"]["image"]) == ("instance", "oak", FIRST)
+
+
 async def test_an_instance_that_is_restarted_runs_the_image_of_the_deployment(mesh: Mesh) -> None:
     instance = await deploy(mesh, "d1", FIRST)
     await mesh.report(instance, "failed", reason={"code": "exited", "detail": "killed"})
