@@ -24,6 +24,7 @@ from services.worker.files.file_cache import FileCache
 from services.worker.files.models import ModelCache
 from services.worker.heartbeat import HeartbeatSender
 from services.worker.held_tasks import HeldTasks
+from services.worker.image_collector import INTERVAL_S, ImageCollector
 from services.worker.lease_runner import LeaseRunner
 from services.worker.runtime import Runtime
 from services.worker.runtime.process.environments import VirtualEnvironments
@@ -109,6 +110,7 @@ async def run_worker_loops(context: WorkerContext, bus: Bus) -> AsyncIterator[He
     async with asyncio.TaskGroup() as tasks, asyncio.TaskGroup() as loops:
         runner = LeaseRunner(context, held_tasks, tasks)
         await runner.adopt_existing()
+        collector = ImageCollector(context)
         heartbeat = HeartbeatSender(
             settings, context.worker, held_tasks, scheduler, context.task_kinds, context.runtime.engine
         )
@@ -132,6 +134,7 @@ async def run_worker_loops(context: WorkerContext, bus: Bus) -> AsyncIterator[He
             ),
             loops.create_task(PeriodicTask("converge", context.runtime.reconcile, RECONCILE_INTERVAL_S).run()),
             loops.create_task(PeriodicTask("sweep", runner.remove_orphans, SWEEP_INTERVAL_S).run()),
+            loops.create_task(PeriodicTask("images", collector.run_once, INTERVAL_S).run()),
         ]
         try:
             yield held_tasks

@@ -17,6 +17,7 @@ from libs.common.protocol.credential import SecretsQuery, SecretValues, TokenQue
 from libs.common.protocol.deployment import DeploymentReport, StartingDeployments
 from libs.common.protocol.heartbeat import Heartbeat, HeartbeatResponse
 from libs.common.protocol.image import ImageSpec
+from libs.common.protocol.image_inventory import ImageInventory, RemovableImages
 from libs.common.protocol.instance import InstanceSpec
 from libs.common.protocol.load_report import LoadReport
 from libs.common.protocol.message import Message
@@ -48,11 +49,13 @@ CLASSES: dict[str, type[Message]] = {
     "heartbeat_engine": Heartbeat,
     "heartbeat_kinds": Heartbeat,
     "heartbeat_response": HeartbeatResponse,
+    "image_inventory": ImageInventory,
     "image_spec": ImageSpec,
     "instance_spec": InstanceSpec,
     "load_report": LoadReport,
     "publication": Moves,
     "publication_result": PublicationResult,
+    "removable_images": RemovableImages,
     "report_build": TaskReport,
     "report_failed": TaskReport,
     "report_image": TaskReport,

@@ -12,7 +12,18 @@ import libs.common.protocol
 
 FOLDER = Path(libs.common.protocol.__file__).parent
 MODULES = (
-    *("claim", "container", "stage", "instance", "image", "build", "heartbeat", "report", "load_report"),
+    *(
+        "claim",
+        "container",
+        "stage",
+        "instance",
+        "image",
+        "build",
+        "image_inventory",
+        "heartbeat",
+        "report",
+        "load_report",
+    ),
     *("staging", "publication", "box", "route_table", "access", "deployment", "app_status", "credential"),
 )
 """In the order in which a reader meets them."""

@@ -46,6 +46,9 @@ class FakeMesh:
     """Tasks in the last heartbeat."""
     logs: dict[str, bytes] = field(default_factory=dict)
     ended_logs: set[str] = field(default_factory=set)
+    inventories: list[dict[str, Any]] = field(default_factory=list)
+    removable_keys: set[str] = field(default_factory=set)
+    """Keys of built images that an engine may remove."""
     cached_keys: set[str] = field(default_factory=set)
     """Cache keys of stages whose outputs can be reused."""
     reuse_queries: list[str] = field(default_factory=list)
@@ -107,6 +110,12 @@ class FakeMesh:
         self.reports.append({"task": request.match_info["task"], **await request.json()})
         await self.notify()
         return web.json_response({"accepted": True})
+
+    async def handle_inventory(self, request: web.Request) -> web.Response:
+        self.inventories.append(await request.json())
+        await self.notify()
+        found = [image["image"] for image in self.inventories[-1]["images"] if image["key"] in self.removable_keys]
+        return web.json_response({"images": found})
 
     async def handle_reuse(self, request: web.Request) -> web.Response:
         self.reuse_queries.append((await request.json())["content"])
@@ -171,6 +180,7 @@ class FakeMesh:
             web.post("/internal/workers/{worker}/sync", self.handle_heartbeat),
             web.post("/internal/tasks/{task}/report", self.handle_report),
             web.post("/internal/tasks/{task}/reuse", self.handle_reuse),
+            web.post("/internal/images", self.handle_inventory),
             web.post(f"{app}/sources", self.handle_sources),
             web.post(f"{app}/targets", self.handle_targets),
             web.post(f"{app}/logs/{{name}}", self.handle_log),

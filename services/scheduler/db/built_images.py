@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import delete as delete_rows
+from sqlalchemy import or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
-from services.scheduler.db.tables import images
+from services.scheduler.db.tables import apps, images, rollouts, tasks
 from services.scheduler.model.built_image import BuiltImage
+from services.scheduler.model.task import OPEN_STATES
+
+KEPT_DEPLOYMENTS = 2
+"""Of each app: the live one and the one before it."""
 
 
 async def save(conn: AsyncConnection, app: str, built: BuiltImage, now: float) -> None:
@@ -32,3 +37,39 @@ async def mark_used(conn: AsyncConnection, app: str, keys: Sequence[str], now: f
     if keys:
         used = update(images).where(images.c.app == app, images.c.key.in_(keys))
         await conn.execute(used.values(used_at=now))
+
+
+async def list_needed(conn: AsyncConnection, names: Collection[str]) -> frozenset[str]:
+    """Images and keys of builds that something of these apps runs or may run: of open rollouts, of the live deployment
+    and of the one before it, and of open tasks."""
+    needed: set[str] = set()
+    query = select(rollouts.c.app, rollouts.c.status, rollouts.c.images).where(
+        rollouts.c.app.in_(list(names)),
+        rollouts.c.app.in_(select(apps.c.name)),
+        rollouts.c.status.in_(("live", "starting")),
+    )
+    query = query.order_by(rollouts.c.created_at.desc())
+    live_count = dict.fromkeys(names, 0)
+    for row in await conn.execute(query):
+        live_count[row.app] += row.status == "live"
+        if row.status == "starting" or live_count[row.app] <= KEPT_DEPLOYMENTS:
+            needed |= {*(row.images or {}), *(row.images or {}).values()}
+    of_tasks = select(tasks.c.image, tasks.c.fingerprint, tasks.c.kind).where(
+        tasks.c.app.in_(list(names)), or_(tasks.c.image.is_not(None), tasks.c.kind == "build")
+    )
+    for task in await conn.execute(of_tasks.where(tasks.c.state.in_(OPEN_STATES) | (tasks.c.kind == "build"))):
+        needed.add(task.fingerprint if task.kind == "build" else task.image)
+    return frozenset(needed)
+
+
+async def list_last_uses(conn: AsyncConnection, engine: str) -> dict[tuple[str, str], float]:
+    """When a deployment last named an image that this engine, or an image registry, has; by app and key."""
+    query = select(images.c.app, images.c.key, images.c.used_at).where(images.c.engine.in_((engine, "")))
+    return {(row.app, row.key): row.used_at for row in await conn.execute(query)}
+
+
+async def delete(conn: AsyncConnection, engine: str, keys: Sequence[tuple[str, str]]) -> None:
+    """Forget images of an engine, by app and key; those in an image registry stay."""
+    if keys:
+        named = tuple_(images.c.app, images.c.key).in_(list(keys))
+        await conn.execute(delete_rows(images).where(images.c.engine == engine, named))

@@ -6,9 +6,10 @@ from libs.common.errors import Invalid
 from libs.common.http.hot_routes import OrjsonResponse, RouteRequest, post_route
 from libs.common.protocol.claim import MAX_WORKER_NAME, ClaimRequest
 from libs.common.protocol.heartbeat import Heartbeat
+from libs.common.protocol.image_inventory import ImageInventory
 from libs.common.protocol.report import ReportResponse, ReuseQuery, ReuseResponse, TaskReport
 from services.scheduler.routes.dependencies import get_dependencies
-from services.scheduler.workers import claims, heartbeat, reports, reuse_queries
+from services.scheduler.workers import claims, heartbeat, image_collection, reports, reuse_queries
 
 
 async def claim_task(request: RouteRequest) -> OrjsonResponse:
@@ -40,9 +41,16 @@ async def report_task(request: RouteRequest) -> OrjsonResponse:
     return OrjsonResponse(ReportResponse(accepted=True).to_json())
 
 
+async def collect_images(request: RouteRequest) -> OrjsonResponse:
+    inventory = await request.read_model(ImageInventory)
+    removable = await image_collection.collect_images(get_dependencies(request).db, inventory)
+    return OrjsonResponse(removable.to_json())
+
+
 ROUTES = (
     post_route("/internal/claims", claim_task),
     post_route("/internal/workers/{worker}/sync", sync_worker),
     post_route("/internal/tasks/{task}/reuse", reuse_result),
     post_route("/internal/tasks/{task}/report", report_task),
+    post_route("/internal/images", collect_images),
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from libs.common.errors import MeshError
-from services.worker.runtime.image_build import ImageBuild, Output
+from services.worker.runtime.image_build import BuiltImage, ImageBuild, Output
 from services.worker.runtime.spec import ContainerSpec
 
 Progress = Callable[[str], None]
@@ -88,6 +88,18 @@ class Runtime(Protocol):
 
         Raises RuntimeFailure("build").
         """
+
+    async def list_built_images(self) -> list[BuiltImage]:
+        """Images on the engine that were built for apps of this mesh, by any worker."""
+
+    async def remove_image(self, image: str) -> None:
+        """Remove a built image by its id, unless a container uses it."""
+
+    async def is_disk_full(self) -> bool:
+        """Whether the engine's disk is used above the mark from which on images and caches are removed."""
+
+    async def prune_build_cache(self) -> None:
+        """Remove what the engine keeps of builds, down to a size."""
 
     async def start(self, spec: ContainerSpec) -> None:
         """Create and start it; no error if it already runs. Raises RuntimeFailure."""

@@ -10,6 +10,19 @@ Output = Callable[[bytes], None]
 """Takes what a build writes, piece by piece."""
 
 
+APP_LABEL, KEY_LABEL, MESH_LABEL = "mlmesh.app", "mlmesh.key", "mlmesh.installation"
+"""Labels of built images."""
+
+
+@dataclass(frozen=True)
+class BuiltImage:
+    """An image on the engine that was built for an app of this mesh."""
+
+    id: str
+    app: str
+    key: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageBuild:
     """One build. `app` owns the caches that it fills, so that no other app reads them."""

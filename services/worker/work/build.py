@@ -17,7 +17,7 @@ from services.worker.files.log_uploader import LogUploader
 from services.worker.held_tasks import HeldTask
 from services.worker.outcome import Outcome
 from services.worker.runtime import RuntimeFailure
-from services.worker.runtime.image_build import ImageBuild
+from services.worker.runtime.image_build import APP_LABEL, KEY_LABEL, MESH_LABEL, ImageBuild
 from services.worker.runtime.spec import Secrets
 from services.worker.work.build_output import find_cause, find_progress
 from services.worker.work.image import RETRY_DELAYS_S, retry_passing
@@ -56,7 +56,7 @@ class Build:
             context=folder,
             dockerfile=dockerfile,
             tag=f"mlmesh-{mesh}/{self.lease.app}:{self.spec.key}",
-            labels={"mlmesh.app": self.lease.app, "mlmesh.installation": mesh},
+            labels={APP_LABEL: self.lease.app, KEY_LABEL: self.spec.key, MESH_LABEL: mesh},
             args=self.spec.args,
             secrets=await asyncio.to_thread(self._write_secrets, secrets),
             has_network=self.spec.network != "none",

@@ -163,3 +163,31 @@ async def test_the_builds_of_a_deployment_are_listed_with_their_logs(mesh: Mesh)
     assert (status, problem["detail"]) == (
         404, f"deployment d1 has no build of nothing; its builds are {known}",
     )  # fmt: skip
+
+
+async def test_an_engine_keeps_what_is_live_what_was_before_and_what_is_being_built(mesh: Mesh) -> None:
+    images = {tree: "sha256:" + tree * 32 for tree in ("1a", "2b", "3c")}
+    keys, instances = {}, []
+    for number, (tree, image) in enumerate(images.items()):
+        await connect(mesh)
+        await mesh.deploy(f"d{number}", built_catalog(tree * 20))
+        lease = await claim_build(mesh)
+        keys[tree] = lease["spec"]["key"]
+        await mesh.report(lease, "succeeded", image=image, engine=ENGINE)
+        instances.append(await start(mesh, f"d{number}"))
+    await mesh.deploy("d9", built_catalog("4d" * 20))
+    building = (await claim_build(mesh))["spec"]["key"]
+
+    async def list_removable(*, is_full: bool) -> list[str]:
+        known = [{"app": "leaf", "key": keys[tree], "image": image} for tree, image in images.items()]
+        fresh = {"app": "leaf", "key": building, "image": "sha256:fresh"}
+        body = {"engine": ENGINE, "is_full": is_full, "images": [*known, fresh]}
+        response: dict[str, list[str]] = await mesh.peer.post("/internal/images", body)
+        return response["images"]
+
+    assert await list_removable(is_full=False) == []
+    assert await list_removable(is_full=True) == [], "the instance of the first deployment still runs"
+    await mesh.report(instances[0], "stopped")
+    assert await list_removable(is_full=True) == [images["1a"]]
+    await mesh.deploy("d10", built_catalog("1a" * 20))
+    assert (await claim_build(mesh))["spec"]["key"] == keys["1a"], "it is built again"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.contracts.place import until
 from tests.servers.docker_registry import LOGIN
 from tests.servers.engine import Engine
 from tests.worker.docker_host import DockerHost
@@ -187,3 +188,27 @@ async def test_the_meshs_login_is_not_for_the_images_of_another_app(
     assert report["outcome"] == "failed"
     assert report["reason"]["code"] == "build"
     assert report["reason"]["detail"].startswith(f"cannot push the image {images}/oak/{host.token}: ")
+
+
+async def test_an_image_that_nothing_runs_is_removed_and_others_stay(
+    mesh: FakeMesh, host: DockerHost, docker_engine: Engine
+) -> None:
+    reports = {}
+    for task in ("m1", "m2"):
+        mesh.tree = {"Dockerfile": f"FROM {host.image}\nLABEL of={host.token}-{task}\n"}
+        reports[task] = await build(mesh, host, task, commit=f"{task:0<40}")
+    mesh.inventories.clear()
+    mesh.removable_keys.add("key-m1")
+
+    async def is_removed() -> bool:
+        return not await asyncio.to_thread(docker_engine.has_image, reports["m1"]["image"])
+
+    async with host.run_worker():
+        await mesh.wait_until(lambda: mesh.inventories)
+        await until(is_removed)
+    (inventory,) = mesh.inventories
+    assert inventory["engine"] == reports["m1"]["engine"]
+    assert sorted((image["app"], image["key"], image["image"]) for image in inventory["images"]) == [
+        ("a", "key-m1", reports["m1"]["image"]), ("a", "key-m2", reports["m2"]["image"]),
+    ]  # fmt: skip
+    assert docker_engine.has_image(reports["m2"]["image"])

@@ -21,6 +21,7 @@ from services.worker.runtime import Container, Exit, Progress, RuntimeFailure
 from services.worker.runtime.docker import link_local
 from services.worker.runtime.docker.build_command import find_build_command
 from services.worker.runtime.docker.builder import Builder
+from services.worker.runtime.docker.built_images import BuiltImages
 from services.worker.runtime.docker.bundle import ComponentBundle
 from services.worker.runtime.docker.client import (
     CALL_TIMEOUT_S,
@@ -41,7 +42,7 @@ from services.worker.runtime.docker.log_stream import follow_log
 from services.worker.runtime.docker.networks import AppNetworks
 from services.worker.runtime.docker.sandbox_pool import SandboxPool
 from services.worker.runtime.docker.scratch import change_owner, check_same_path, has_foreign_files
-from services.worker.runtime.image_build import ImageBuild, Output
+from services.worker.runtime.image_build import BuiltImage, ImageBuild, Output
 from services.worker.runtime.spec import ContainerSpec
 
 RETRY_S = 0.5
@@ -71,6 +72,7 @@ class DockerRuntime:
         await self._sandbox_pool.open()
         info = await call_engine(self._docker.system.info())
         self.engine = identify_engine(info)
+        self._built_images = BuiltImages(self._docker, self._installation, Path(str(info["DockerRootDir"])))
         self._memory_limit = self._settings.task_memory or int(info["MemTotal"]) // self._settings.worker_slots
         address = engine_address(self._settings.runtime)
         self._builder = Builder(self._docker, address, await find_build_command(), self._memory_limit)
@@ -115,6 +117,18 @@ class DockerRuntime:
             raise RuntimeFailure("build", "it was stopped") from None
         finally:
             self._builds.pop(name, None)
+
+    async def list_built_images(self) -> list[BuiltImage]:
+        return await self._built_images.list_images()
+
+    async def remove_image(self, image: str) -> None:
+        await self._built_images.remove(image)
+
+    async def is_disk_full(self) -> bool:
+        return await self._built_images.is_disk_full()
+
+    async def prune_build_cache(self) -> None:
+        await self._built_images.prune_build_cache()
 
     async def _build_and_push(self, build: ImageBuild, output: Output) -> str:
         image = await self._builder.build(build, output)

@@ -19,7 +19,7 @@ from typing import Self
 from libs.common.settings import Settings
 from services.worker.permissions import grant_owner_access
 from services.worker.runtime import Container, Exit, Progress, RuntimeFailure
-from services.worker.runtime.image_build import ImageBuild, Output
+from services.worker.runtime.image_build import BuiltImage, ImageBuild, Output
 from services.worker.runtime.process import orphans, short_path
 from services.worker.runtime.process.child_process import ChildProcess
 from services.worker.runtime.process.environments import VirtualEnvironments
@@ -100,6 +100,18 @@ class ProcessRuntime:
 
     async def build_image(self, name: str, build: ImageBuild, output: Output) -> str:
         raise RuntimeFailure("build", "the process runtime builds no images")
+
+    async def list_built_images(self) -> list[BuiltImage]:
+        return []
+
+    async def remove_image(self, image: str) -> None:
+        """There are none."""
+
+    async def is_disk_full(self) -> bool:
+        return False
+
+    async def prune_build_cache(self) -> None:
+        """There is none."""
 
     async def start(self, spec: ContainerSpec) -> None:
         if self._find_state(spec.name):
