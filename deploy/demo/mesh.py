@@ -74,6 +74,13 @@ class Mesh:
             raise Failed(f"mlmesh {arguments[0]} ended with exit code {done.returncode}: {done.stderr.strip()}")
         return done.stdout
 
+    def crash(self) -> None:
+        """Ends it at once; it may be started again."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
     def check(self) -> None:
         """Raises Failed when it has ended by itself."""
         if self._process is None or self._process.poll() is not None:

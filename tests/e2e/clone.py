@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -65,13 +66,13 @@ class Clone:
         self.git("commit", "--quiet", "--message=change")
         return self.git("rev-parse", "HEAD").strip()
 
-    def push_on_a_terminal(self) -> str:
-        """What a person sees."""
+    def push_on_a_terminal(self) -> tuple[str, list[float]]:
+        """What a person sees, and when lines of the mesh have come."""
         pid, terminal = pty.fork()
         if pid == 0:
             os.chdir(self.folder)
             os.execvpe("git", ["git", "push", self.url, "main"], self.environ)  # noqa: S606
-        seen = b""
+        seen, times = b"", list[float]()
         while True:
             try:
                 piece = os.read(terminal, 65536)
@@ -80,6 +81,8 @@ class Clone:
             if not piece:
                 break
             seen += piece
+            if b"remote:" in piece:
+                times.append(time.monotonic())
         os.close(terminal)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, seen.decode()
-        return seen.decode()
+        return seen.decode(), times

@@ -13,6 +13,8 @@ from deploy.demo.api import Api
 from deploy.demo.mesh import MLMESH, Mesh
 from tests.e2e.clone import FILES, Clone
 
+EARLY_S = 0.1
+"""The first lines come before the component starts, which takes longer than this."""
 LARGE = 3_000_000
 """Bytes of a file that Git sends in chunks: more than its `http.postBuffer`."""
 
@@ -24,10 +26,12 @@ def clone(embedded: Mesh, tmp_path: Path, request: pytest.FixtureRequest) -> Clo
 
 def test_on_an_empty_mesh_a_push_is_all_it_takes(clone: Clone, api: Api) -> None:
     clone.commit(FILES)
-    seen = clone.push_on_a_terminal()
+    seen, times = clone.push_on_a_terminal()
     address = clone.url.replace("/git/", "/").removesuffix(".git") + "/shout/predict"
     for part in ("the manifests are valid", "deploying, as deployment", "live after", address, "main -> main"):
         assert part in seen, seen
+    assert len(times) >= 3, seen  # as it happens, not all of it at the end
+    assert times[-1] - times[0] > EARLY_S
     body = {"inputs": [{"name": "text", "datatype": "str", "data": "hi"}]}
     answer = api.send("POST", address.removeprefix(clone.mesh.url), body)
     assert answer.json()["outputs"][0]["data"] == "HI"
