@@ -14,6 +14,8 @@ from services.cli.cli_errors import Failure
 from services.cli.client import Client
 from services.cli.session import Mesh, mesh_command
 
+LOGIN_ADVICE = "nothing is written; an operator makes tokens with: mlmesh token create NAME --scope write:APP"
+
 
 @mesh_command
 def apply(
@@ -43,7 +45,7 @@ def login(
 ) -> None:
     """Remember a mesh and a token for it, for this user."""
     mesh_profile = profile.Profile(profile.load_profile({}, url).url, token or read_secret_text("token"))
-    Client(mesh_profile).get("/api/v1/apps")
+    Client(mesh_profile, LOGIN_ADVICE).get("/api/v1/apps")
     render.write_lines(f"written to {profile.save_profile(os.environ, mesh_profile)}")
 
 

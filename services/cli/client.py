@@ -42,8 +42,10 @@ class Response:
 
 
 class Client:
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, token_advice: str | None = None) -> None:
+        """`token_advice`: what to do when the mesh does not accept the token."""
         self.url = profile.url
+        self._token_advice = token_advice or f"set MLMESH_TOKEN, or type: mlmesh login {profile.url}"
         self._token = profile.token
         self._opener = _create_opener(profile.url)
 
@@ -93,7 +95,7 @@ class Client:
             if error.code == 304:
                 yield Response(304, error.headers, error)
             else:
-                raise _error_from_response(error, self.url) from error
+                raise _error_from_response(error, self.url, self._token_advice) from error
         except BrokenPipeError:  # of standard output; one of the connection is a URLError
             raise
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
@@ -162,7 +164,7 @@ def _param_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _error_from_response(error: urllib.error.HTTPError, url: str) -> MeshError:
+def _error_from_response(error: urllib.error.HTTPError, url: str, token_advice: str) -> MeshError:
     content = error.read()
     try:
         document = json.loads(content)
@@ -170,7 +172,7 @@ def _error_from_response(error: urllib.error.HTTPError, url: str) -> MeshError:
         document = None
     body = document if isinstance(document, dict) else {"detail": content[:500].decode(errors="replace").strip()}
     detail = str(body.get("detail") or f"{url} answered with status {error.code}")
-    hint = _error_hint(error.code, {**body, "detail": detail}, url)
+    hint = _error_hint(error.code, {**body, "detail": detail}, f"this is {url}: {token_advice}")
     mesh_error = from_problem(error.code, {**body, "detail": (detail.removesuffix(".") if hint else detail) + hint})
     mesh_error.retry_after = _parse_seconds(error.headers.get("Retry-After"))
     return mesh_error
@@ -180,10 +182,10 @@ def _parse_seconds(text: str | None) -> float | None:
     return float(text) if text and re.fullmatch(r"[0-9]{1,6}", text.strip()) else None
 
 
-def _error_hint(status: int, body: Mapping[str, Any], url: str) -> str:
-    """What to do next: log in, or the id to search the logs for."""
+def _error_hint(status: int, body: Mapping[str, Any], token_advice: str) -> str:
+    """What to do next: use another token, or the id to search the logs for."""
     if status == Unauthorized.status:
-        return f"; this is {url}: set MLMESH_TOKEN, or type: mlmesh login {url}"
+        return f"; {token_advice}"
     if body.get("error_id"):
         named = "" if body["error_id"] in body["detail"] else f" (error id {body['error_id']})"
         return f"{named}; {body['error']}" if body.get("error") else named

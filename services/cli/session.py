@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Concatenate, ParamSpec
@@ -17,6 +17,8 @@ from services.cli import profile, render
 from services.cli.client import Client, url_path
 
 P = ParamSpec("P")
+ENVIRONMENT_ADVICE = "set MLMESH_TOKEN to one of its tokens, or unset it to use that of: mlmesh login"
+"""While the variable is set, no other token is used."""
 App = Annotated[str, typer.Argument(metavar="APP", help="The app's namespace.")]
 Url = Annotated[str | None, typer.Option("--url", metavar="URL", help="Address of the mesh (else MLMESH_URL).")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -73,7 +75,8 @@ def mesh_command_without_json(function: Callable[Concatenate[Mesh, P], None]) ->
 def _with_mesh(function: Callable[..., None], json: bool) -> Callable[..., None]:
     @functools.wraps(function)
     def command(url: str | None, as_json: bool = False, **arguments: Any) -> None:
-        function(Mesh(Client(profile.load_profile(os.environ, url)), as_json), **arguments)
+        client = Client(profile.load_profile(os.environ, url), ENVIRONMENT_ADVICE if has_token(os.environ) else None)
+        function(Mesh(client, as_json), **arguments)
 
     signature = inspect.signature(function, eval_str=True)
     parameters = list(signature.parameters.values())[1:]
@@ -82,6 +85,10 @@ def _with_mesh(function: Callable[..., None], json: bool) -> Callable[..., None]
     command.__signature__ = signature.replace(parameters=[*keywords, *added])  # type: ignore[attr-defined]
     command.__annotations__ = {}
     return command
+
+
+def has_token(environ: Mapping[str, str]) -> bool:
+    return bool(environ.get("MLMESH_TOKEN", "").strip())
 
 
 def _option_parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:

@@ -95,6 +95,23 @@ def test_a_refused_token_is_exit_code_4(run: Run, mesh: FakeMesh, status: int) -
     assert done.err.startswith("mlmesh: not with this token")
 
 
+@pytest.mark.parametrize(
+    ("token", "advice"),
+    [
+        (None, "set MLMESH_TOKEN, or type: mlmesh login {}"),
+        ("wrong", "set MLMESH_TOKEN to one of its tokens, or unset it to use that of: mlmesh login"),
+    ],
+)
+def test_a_refused_token_is_told_with_what_helps(
+    run: Run, mesh: FakeMesh, monkeypatch: pytest.MonkeyPatch, token: str | None, advice: str
+) -> None:
+    monkeypatch.delenv("MLMESH_TOKEN")
+    if token:
+        monkeypatch.setenv("MLMESH_TOKEN", token)
+    mesh.set_replies("GET", "/api/v1/apps", Reply(401, {"detail": "this token is not valid"}))
+    assert run("app", "list").err == f"mlmesh: this token is not valid; this is {mesh.url}: {advice.format(mesh.url)}\n"
+
+
 def test_a_file_that_is_not_there_is_named(run: Run, mesh: FakeMesh) -> None:
     done = run("apply", "-f", "nowhere.yaml")
     assert (done.code, done.err) == (1, "mlmesh: nowhere.yaml: No such file or directory\n")
@@ -110,7 +127,12 @@ def test_login_checks_the_token_and_remembers_it(run: Run, mesh: FakeMesh, monke
     monkeypatch.delenv("MLMESH_URL")
     monkeypatch.delenv("MLMESH_TOKEN")
     mesh.set_replies("GET", "/api/v1/apps", Reply(401, {"detail": "no such token"}), {"items": [], "next": None})
-    assert run("login", mesh.url, "--token", "wrong").code == 4
+    assert run("login", mesh.url, "--token", "wrong") == CommandResult(
+        4,
+        "",
+        f"mlmesh: no such token; this is {mesh.url}: nothing is written; an operator makes tokens with:"
+        " mlmesh token create NAME --scope write:APP\n",
+    )
     assert run("login", mesh.url, "--token", "right").code == 0
     assert run("app", "list", "--json").out == "[]\n"
     assert [request.headers["authorization"] for request in mesh.requests] == [

@@ -52,7 +52,10 @@ def test_validate_of_what_is_right_is_0(embedded: Mesh, tmp_path: Path) -> None:
 def test_a_wrong_token_is_refused_with_the_way_in(embedded: Mesh) -> None:
     code, out, err = said(embedded, "app", "list", MLMESH_URL=embedded.url, MLMESH_TOKEN="guessed")
     assert (code, out, len(err.splitlines())) == (REFUSED, "", 1)
-    assert err.endswith(f"this is {embedded.url}: set MLMESH_TOKEN, or type: mlmesh login {embedded.url}\n")
+    assert err == (
+        "mlmesh: this token is not valid: it is unknown here, has expired, or was revoked;"
+        f" this is {embedded.url}: set MLMESH_TOKEN to one of its tokens, or unset it to use that of: mlmesh login\n"
+    )
 
 
 def test_a_mesh_that_does_not_answer_is_named(embedded: Mesh) -> None:

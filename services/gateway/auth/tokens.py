@@ -19,6 +19,7 @@ from services.gateway.ttl_cache import TTL_S, TTLCache
 FRESH_S = 1.0
 """How long a verification is used without asking again: the longest that a revoked token still works."""
 VERIFY_TIMEOUT_S = 3.0
+INVALID_TOKEN = "this token is not valid: it is unknown here, has expired, or was revoked"  # noqa: S105  a sentence
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class TokenVerifier:
             async with self._locks.setdefault(key, asyncio.Lock()):
                 verification = self._get_fresh(key) or await self._ask_registry(key, token)
         if verification.caller is None:
-            raise MissingCredentials()
+            raise MissingCredentials(INVALID_TOKEN)
         return verification.caller
 
     def _get_fresh(self, key: str) -> Verification | None:
