@@ -34,6 +34,8 @@ def apply(
 
 def _applied_lines(applied: dict[str, Any]) -> list[str]:
     lines = [f"{resource['kind']} {resource['name']}: {resource['action']}" for resource in applied["applied"]]
+    if push := applied.get("push"):
+        lines.append(f"push to it with: git push {push['url']} {push['branch'] or 'TAG'}")
     if hook := applied.get("webhook"):
         lines += ["webhook, shown this once:", f"  url     {hook['url']}", f"  secret  {hook['secret']}"]
     return lines

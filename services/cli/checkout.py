@@ -94,6 +94,7 @@ def _read_application(file: Path) -> dict[str, bytes]:
 def _manifest_root(folder: Path, sent: Mapping[str, bytes]) -> Path:
     """The folder that a deployment reads: the Repository's path in app.yaml, else `manifests`, or `folder` itself."""
     from libs.common.manifests import Repository, read_documents
+    from libs.common.manifests.messages import closest_name
 
     specs = [document.body.spec for document in read_documents(sent)[0] if isinstance(document.body, Repository)]
     named = specs[0].path if specs and folder.name != DEFAULT_FOLDER else DEFAULT_FOLDER
@@ -101,4 +102,20 @@ def _manifest_root(folder: Path, sent: Mapping[str, bytes]) -> Path:
         return folder / named
     if named != DEFAULT_FOLDER:
         raise Failure(f"there is no folder {folder / named}, the path of the Repository in {APPLICATION}")
+    if folder.name != DEFAULT_FOLDER and (subfolders := _find_only_subfolders(folder)):
+        guess = closest_name(DEFAULT_FOLDER, subfolders)
+        advice = f"rename {folder / guess}" if guess else "put the manifests there"
+        raise Failure(
+            f"a deployment reads {folder / DEFAULT_FOLDER}, which is not there; {advice}, or name the folder of the "
+            f"manifests as path in the Repository of {APPLICATION}"
+        )
     return folder
+
+
+def _find_only_subfolders(folder: Path) -> tuple[str, ...]:
+    """The subfolders with YAML files; none when such files are in the folder itself."""
+    from libs.common.repository_tree import is_manifest_file
+
+    paths = [path.relative_to(folder) for path in folder.rglob("*") if is_manifest_file(path.name) and path.is_file()]
+    paths = [path for path in paths if path.as_posix() != APPLICATION and not path.parts[0].startswith(".")]
+    return () if any(len(path.parts) == 1 for path in paths) else tuple(sorted({path.parts[0] for path in paths}))

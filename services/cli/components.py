@@ -61,6 +61,9 @@ def _instance_text(instance: InstanceJson) -> str:
         times.format_age(instance.get("started_at")),
         render.reason_text(instance.get("reason")),
         instance.get("detail"),
+        f"replaced; warm for a rollback, stops {times.format_age(stops_at)}"
+        if (stops_at := instance.get("stops_at"))
+        else "",
     )
     return "  ".join(str(part) for part in cells if part)
 

@@ -58,17 +58,17 @@ def describe_cause(deployment: Mapping[str, Any]) -> str:
 
 
 def _describe_step(deployment: Mapping[str, Any], step: Mapping[str, Any]) -> str:
-    """Its detail, unless an error of the deployment says the same."""
-    detail = str(step.get("detail") or "")
-    is_error = any(detail == error.get("message") for error in deployment.get("errors", []))
-    return "" if is_error else indent_lines(detail)
+    """Its detail; the errors of a deployment say why its step has failed."""
+    is_told = step["status"] == "failed" and deployment.get("errors")
+    return "" if is_told else indent_lines(str(step.get("detail") or ""))
 
 
 def problem_lines(deployment: Mapping[str, Any]) -> Iterator[str]:
     for kind in ("errors", "warnings"):
         for problem in deployment.get(kind, []):
             yield f"  {kind[:-1]}: {indent_lines(format_problem(problem))}"
-            yield from (f"    | {line}" for line in problem.get("log_tail") or ())
+            log_tail = problem.get("log_tail") or ()
+            yield from (f"    | {line}" for line in log_tail if line not in problem["message"])
 
 
 def change_lines(changes: Mapping[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from services.cli import checkout, checkout_app, render, repository_checks
-from services.cli.cli_errors import Failure
+from services.cli.cli_errors import Failure, format_problem
 from services.cli.client import url_path
 from services.cli.deployment_view import change_lines, short_commit
 from services.cli.session import Mesh, mesh_command
@@ -77,7 +77,7 @@ def preview_lines(preview: Mapping[str, Any], source: str) -> Iterator[str]:
     if preview["boxes_kept"]:
         yield f"  data kept: {', '.join(preview['boxes_kept'])}"
     for warning in preview["warnings"]:
-        yield f"  warning: {warning['message']}"
+        yield f"  warning: {format_problem(warning)}"
 
 
 def _instance_lines(instances: list[Mapping[str, Any]]) -> Iterator[str]:

@@ -159,6 +159,23 @@ def test_apply_sends_the_file_and_shows_the_webhook(run: Run, mesh: FakeMesh, tm
     assert json.loads(run("apply", "-f", str(tmp_path / "a.yaml"), "--json").out) == answer
 
 
+@pytest.mark.parametrize(
+    ("branch", "line"),
+    [
+        ("main", "push to it with: git push http://m/git/a.git main"),
+        (None, "push to it with: git push http://m/git/a.git TAG"),
+    ],
+)
+def test_apply_of_a_repository_in_the_mesh_shows_where_to_push(
+    run: Run, mesh: FakeMesh, tmp_path: Path, branch: str | None, line: str
+) -> None:
+    applied = [{"kind": "Repository", "name": "a", "action": "created"}]
+    push = {"url": "http://m/git/a.git", "branch": branch}
+    mesh.set_replies("POST", "/api/v1/apply", {"app": "a", "applied": applied, "push": push, "warnings": []})
+    (tmp_path / "a.yaml").write_text("kind: Repository\n")
+    assert run("apply", "-f", str(tmp_path / "a.yaml")).out.splitlines() == ["Repository a: created", line]
+
+
 def test_a_refused_file_shows_where_it_is_wrong(run: Run, mesh: FakeMesh, tmp_path: Path) -> None:
     where = {"file": "a.yaml", "line": 2, "column": 1, "message": "unknown kind"}
     mesh.set_replies("POST", "/api/v1/apply", Reply(422, {"detail": "a.yaml:2:1: unknown kind", "errors": [where]}))

@@ -18,7 +18,9 @@ DEPLOYMENT: dict[str, Any] = {
         {"name": "validate", "status": "failed", "detail": "a typo", "started_at": "2026-01-01T00:00:00.500Z",
          "finished_at": "2026-01-01T00:00:03.500Z"},
     ],
-    "errors": [{"file": "a.yml", "line": 1, "column": 2, "message": "a typo"}], "warnings": [],
+    "errors": [
+        {"file": "a.yml", "line": 1, "column": 2, "message": "it ended: a typo", "log_tail": ["trace", "a typo"]}
+    ], "warnings": [],
 }  # fmt: skip
 CHANGES: dict[str, Any] = {
     "since": "d1",
@@ -39,7 +41,8 @@ def test_a_deployment_is_told_with_its_cause_its_steps_and_each_error_once() -> 
         "  push, by token ci, 2026-01-01 00:00:00 UTC",
         "  fetch        succeeded    0.5 s  commit 0123",
         "  validate     failed         3 s",
-        "  error: a.yml:1:2: a typo",
+        "  error: a.yml:1:2: it ended: a typo",
+        "    | trace",
     ]
 
 
@@ -79,4 +82,4 @@ def test_changes_have_a_line_for_each_manifest_and_field() -> None:
 def test_show_ends_with_what_the_deployment_changes(run: Run, mesh: FakeMesh, changes: Any, title: str) -> None:
     mesh.set_replies("GET", "/api/v1/apps/leaf/deployments/d2", {**DEPLOYMENT, "changes": changes})
     lines = run("deployment", "show", "leaf", "d2").out.splitlines()
-    assert lines[5:] == [title, *change_lines(changes)]
+    assert lines[6:] == [title, *change_lines(changes)]

@@ -35,7 +35,7 @@ PATH = "/api/v1/apps/leaf/diff"
             "  instances: start b",
             "  instances: replace a, c",
             "  data kept: weights",
-            "  warning: mind this",
+            "  warning: manifests:1:1: mind this",
         ]),
         (SAME, ["leaf: the folder against 2222222222, which is live", "  nothing changes", "  instances: keep a"]),
         ({**SAME, "live_commit": None, "instances": []},

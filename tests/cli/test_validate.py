@@ -39,6 +39,23 @@ def test_a_file_is_too_large_here_when_it_is_in_a_deployment(run: Run, tmp_path:
     assert done.out.startswith(f"{tmp_path}/a.yml:1:1: larger than 1 MB" if code else "")
 
 
+@pytest.mark.parametrize(
+    ("folder", "advice"), [("manifest", "rename {}/manifest"), ("deploy/prod", "put the manifests there")]
+)
+def test_manifests_in_a_folder_that_no_deployment_reads_are_refused(
+    run: Run, tmp_path: Path, folder: str, advice: str
+) -> None:
+    (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / folder / "a.yml").write_text(BOX)
+    done = run("validate", str(tmp_path))
+    assert (done.code, done.out, done.err) == (
+        1, "",
+        f"mlmesh: a deployment reads {tmp_path}/manifests, which is not there; {advice.format(tmp_path)}, or name the "
+        "folder of the manifests as path in the Repository of app.yaml\n",
+    )  # fmt: skip
+    assert run("validate", str(tmp_path / folder)).code == 0
+
+
 def test_a_folder_without_manifests_is_said_to_be_one(run: Run, tmp_path: Path) -> None:
     assert run("validate", str(tmp_path / "nowhere")).err == f"mlmesh: {tmp_path}/nowhere is not a folder\n"
     done = run("validate", str(tmp_path))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mlmesh_component.exception_log import MAX_TEXT, describe_exception, log_exception
+from mlmesh_component.exception_log import MAX_TEXT, describe_exception, locate_exception, log_exception
 
 from tests.component.serving import Answer, serving, text
 
@@ -272,3 +273,20 @@ def test_what_nobody_reads_is_not_written(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr("sys.stderr", Closed())
     assert log_exception(ValueError("x"), "r1")
+
+
+def test_an_exception_is_located_in_the_developers_own_code(tmp_path: Path) -> None:
+    own, library = tmp_path / "app" / "code.py", tmp_path / "venv" / "site-packages" / "numbers.py"
+    for path, source in ((own, "import json\ndef go(deeper):\n    deeper()\n"), (library, "def fail():\n    1 / 0\n")):
+        path.parent.mkdir(parents=True)
+        path.write_text(source)
+    spaces: list[dict[str, Any]] = [{}, {}]
+    for space, path in zip(spaces, (own, library), strict=True):
+        exec(compile(path.read_text(), path, "exec"), space)  # noqa: S102
+    with pytest.raises(ZeroDivisionError) as raised:
+        spaces[0]["go"](spaces[1]["fail"])
+    assert locate_exception(raised.value, str(tmp_path)) == "app/code.py:3: "
+    assert locate_exception(raised.value, str(tmp_path / "elsewhere")) == ""
+    own.write_text("def f(:\n")
+    assert locate_exception(SyntaxError("invalid", (str(own), 1, 1, None)), str(tmp_path)) == "app/code.py:1: "
+    assert locate_exception(SyntaxError("invalid", ("<string>", 1, 1, None)), str(tmp_path)) == ""

@@ -25,6 +25,8 @@ EXPECTED: Final = {
     "model_type": "a mapping of fields",
     "model_attributes_type": "a mapping of fields",
 }
+PYTHON_DATATYPES: Final = {"int": "INT64", "float": "FP64", "bool": "BOOL"}
+"""Datatypes under their names in Python; those of texts and objects have the same name there."""
 LIMITS: Final = {
     "greater_than_equal": "must be at least {ge:g}",
     "greater_than": "must be more than {gt:g}",
@@ -57,6 +59,9 @@ def error_message(error: ErrorDetails, model: type[BaseModel]) -> str:
         message = str(context["error"])
     elif kind == "literal_error":
         message = f"must be {context['expected'].replace(chr(39), '')}"
+        actual = describe_error(path, message, error["input"])
+        datatype = PYTHON_DATATYPES.get(error["input"]) if isinstance(error["input"], str) else None
+        return f"{actual}; write {datatype}" if datatype and datatype in message else actual
     elif kind in EXPECTED:
         message = f"must be {EXPECTED[kind]}"
     else:

@@ -10,7 +10,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from typing import Any, Callable
 
-from .exception_log import describe_exception, print_traceback
+from .exception_log import describe_exception, locate_exception, print_traceback
 from .fork_safety import SignalHandlers, install_fork_handlers
 from .function.function import TargetError
 from .function.model import ModelError
@@ -100,7 +100,9 @@ class ComponentServer(ABC):
             raise LoadError(str(error)) from error
         except BaseException as error:  # the developer's code may raise whatever it likes, SystemExit too
             print_traceback(error)
-            raise LoadError(f"{describe_exception(error)}{_suggest_fix(error, self.settings.target)}") from error
+            place = locate_exception(error, os.getcwd())
+            suggestion = _suggest_fix(error, self.settings.target)
+            raise LoadError(f"{place}{describe_exception(error)}{suggestion}") from error
         finally:
             asyncio.set_event_loop(None)
 

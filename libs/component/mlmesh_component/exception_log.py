@@ -25,6 +25,10 @@ _RUNTIME_FILES = (os.path.dirname(__file__) + os.sep, importlib.__file__, "<froz
 """Prefixes of file names whose frames are cut off from the top of a traceback."""
 
 
+_FOREIGN_FOLDERS = {"site-packages", "dist-packages", "lib", "lib64", "mlmesh_component"}
+"""Of libraries, which may be below the developer's folder."""
+
+
 class LoggedException:
     """An exception that has been logged; it becomes the problem of each call that it ended."""
 
@@ -53,6 +57,20 @@ def describe_exception(error: BaseException) -> str:
     """Type and message, as in the last line of a traceback."""
     name, text = _qualified_name(type(error)), _exception_text(error)
     return f"{name}: {text}" if text else name
+
+
+def locate_exception(error: BaseException, folder: str) -> str:
+    """`service.py:3: ` of the innermost line of the developer's own code, which is in `folder`; else empty."""
+    if isinstance(error, SyntaxError) and error.filename:
+        places = [(error.filename, error.lineno or 1)]
+    else:
+        frames = reversed(list(traceback.walk_tb(error.__traceback__)))
+        places = [(frame.f_code.co_filename, line) for frame, line in frames]
+    for file, line in places:
+        path = os.path.relpath(file, folder)
+        if not path.startswith(os.pardir) and not _FOREIGN_FOLDERS & set(path.split(os.sep)) and os.path.isfile(file):
+            return f"{path}:{line}: "
+    return ""
 
 
 def print_traceback(error: BaseException) -> None:

@@ -79,7 +79,8 @@ def describe_end(deployment: Deployment, urls: list[str]) -> Iterator[str]:
         case "failed":
             for error in deployment.errors:
                 yield describe_error(error)
-                yield from (f"  | {line}" for line in error.get("log_tail", ()))
+                log_tail = error.get("log_tail", ())
+                yield from (f"  | {line}" for line in log_tail if line not in error["message"])
             yield "the deployment failed; what was live before goes on"
             yield f"the commit is stored: mend the cause and push, or try it again with: mlmesh app sync {app}"
         case _ if is_unchanged(deployment):

@@ -208,6 +208,7 @@ APIS = [
     (HEADS["API"] + "  experimentPipeline: {name: p}\n" + AUTH, '5:3: "experimentPipeline" needs "apiSpec", the inputs and outputs that a caller names'),
     (HEADS["API"] + "  mlComponent: {name: m}\n" + AUTH + "  apiSpec: {}\n", '7:3: "apiSpec" belongs to "experimentPipeline"; remove it'),
     (HEADS["API"] + "  experimentPipeline: {name: p}\n" + AUTH + "  apiSpec:\n    inputs: [{name: a, type: {datatypes: [FP16]}}]\n", '8:43: "datatypes[0]" must be FILE, FOLDER, str, dict, FP32, FP64, INT32, INT64 or BOOL, not "FP16"'),
+    (HEADS["API"] + "  experimentPipeline: {name: p}\n" + AUTH + "  apiSpec:\n    inputs: [{name: a, type: {datatypes: [int]}}]\n", '8:43: "datatypes[0]" must be FILE, FOLDER, str, dict, FP32, FP64, INT32, INT64 or BOOL, not "int"; write INT64'),
     (HEADS["API"] + "  experimentPipeline: {name: p}\n" + AUTH + "  apiSpec:\n    inputs: [{name: a, type: {datatypes: []}}]\n", '8:31: "datatypes" needs at least 1 item'),
     (HEADS["API"] + "  experimentPipeline: {name: p}\n" + AUTH + "  apiSpec:\n    outputs: [{name: a}, {name: a}]\n", '8:33: "a" is in this list twice; remove one'),
     (HEADS["API"] + "  published: yes\n  mlComponent: {name: m}\n" + AUTH, '5:14: "published" must be true or false, not "yes"'),

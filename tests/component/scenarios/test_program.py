@@ -218,7 +218,18 @@ async def test_a_stop_waits_for_the_call_that_runs(module: Module) -> None:
         ),
         ("f = 5", "app.bad:f", "app.bad:f is not a function"),
         ("", "app.bad", "'app.bad' is not of the form package.module:function"),
-        ("def f(:", "app.bad:f", "SyntaxError: invalid syntax (bad.py, line 1)"),
+        (
+            "import nowhere",
+            "app.bad:f",
+            "app/bad.py:1: ModuleNotFoundError: No module named 'nowhere'; add its package to "
+            "requirements.txt, or to the image",
+        ),
+        (
+            "import json\njson.loads(1)",
+            "app.bad:f",
+            "app/bad.py:2: TypeError: the JSON object must be str, bytes or bytearray, not int",
+        ),
+        ("def f(:", "app.bad:f", "app/bad.py:1: SyntaxError: invalid syntax (bad.py, line 1)"),
         ("import sys; sys.exit('no licence')", "app.bad:f", "SystemExit: no licence"),
         ("def f(x: complex): ...", "app.bad:f", "parameter 'x': there is no datatype for <class 'complex'>"),
         (
@@ -247,7 +258,7 @@ async def test_a_loader_that_fails_shows_its_traceback(module: Module) -> None:
     module.write("app/model.py", "def load(path):\n    raise RuntimeError('bad weights')\ndef f(model): ...\n")
     module.write("weights", "")
     code, log = await module.fails("app.model:f", MLMESH_LOADER="app.model:load", MLMESH_MODEL_PATH="weights")
-    assert (code, log[-1]) == (1, "mlmesh: cannot serve app.model:f: RuntimeError: bad weights")
+    assert (code, log[-1]) == (1, "mlmesh: cannot serve app.model:f: app/model.py:2: RuntimeError: bad weights")
     begin = log.index("Traceback (most recent call last):")
     assert log[begin + 1].endswith('model.py", line 2, in load')
     assert "    raise RuntimeError('bad weights')" in log

@@ -36,6 +36,12 @@ async def test_the_generated_webhook_secret_is_shown_once(registry: Registry, wo
     assert "webhook" not in moved.body
 
 
+async def test_a_repository_in_the_mesh_comes_with_the_address_to_push_to(registry: Registry) -> None:
+    url = "http://127.0.0.1:8000/git/leafscan.git"
+    assert (await registry.apply_hosted()).body["push"] == {"url": url, "branch": "main"}
+    assert (await registry.apply_hosted(tags='"v*"')).body["push"] == {"url": url, "branch": None}
+
+
 async def test_an_unchanged_repository_starts_no_deployment_and_a_changed_one_does(
     registry: Registry, working_copy: WorkingCopy
 ) -> None:
