@@ -10,6 +10,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from libs.common.manifests.problems import Problem
     from services.cli.service_factories import ServiceFactory
 
@@ -23,12 +25,23 @@ def load_service_factory(name: str) -> ServiceFactory:
     return factory
 
 
-def check_manifests(files: Mapping[str, bytes], applied: Mapping[str, bytes]) -> list[Problem]:
+def check_manifests(files: Mapping[str, bytes], applied: Mapping[str, bytes], repository: Path) -> list[Problem]:
+    from libs.common.build_files import read_build_files
+    from libs.common.manifests.build import list_contexts
     from services.registry.apply.request import read_applied_files as read_applied
+    from services.registry.checks.builds import BuildContext, list_builds
     from services.registry.checks.catalog import check_manifests as check_catalog
 
     app, problems = read_applied(applied)
-    return sorted([*problems, *check_catalog(files, app.app, app.secrets, unread=app.unread)[1]])
+    catalog, result = check_catalog(files, app.app, app.secrets, unread=app.unread)
+    if catalog is not None and (builds := list_builds(catalog)):
+        contexts = {
+            folder: BuildContext("", read_build_files(repository / folder, dockerfiles))
+            for folder, dockerfiles in list_contexts(builds).items()
+            if (repository / folder).is_dir()
+        }
+        result = check_catalog(files, app.app, app.secrets, unread=app.unread, contexts=contexts)[1]
+    return sorted([*problems, *result])
 
 
 def migrate_database(database_url: str, back: bool) -> None:

@@ -152,7 +152,11 @@ class LocalRun:
         # variables of this shell are passed by name, which keeps secrets out of the arguments
         inherited = {name for name, text in environ.items() if os.environ.get(name) == text}
         values = [f"--env={name}" if name in inherited else f"--env={name}={text}" for name, text in environ.items()]
-        image = stage.image.existing_image_name or ""
+        image = stage.image.existing_image_name
+        if image is None:
+            raise Failure(
+                f"the image of stage {stage.name} is built by a mesh (image.build), not by --docker; leave that away"
+            )
         options = ["--rm", "--init", "--cap-drop=ALL", "--security-opt=no-new-privileges", *mounts, *values]
         words = list(stage.entry_point or ())
         entry = [f"--entrypoint={words[0]}"] if words else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,8 @@ class ServiceFactories:
     """Functions that import the services when they are called."""
 
     load_factory: Callable[[str], ServiceFactory]
-    check_manifests: Callable[[Mapping[str, bytes], Mapping[str, bytes]], list[Problem]]
-    """Manifest files, and files that `mlmesh apply` sends."""
+    check_manifests: Callable[[Mapping[str, bytes], Mapping[str, bytes], Path], list[Problem]]
+    """Manifest files, files that `mlmesh apply` sends, and the root of the repository."""
     migrate_database: Callable[[str, bool], None]
     """Migrates the database at this URL to the current schema; with True, back to that of the release before."""
     load_teardown: Callable[[], ModuleType]

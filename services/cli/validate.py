@@ -31,8 +31,9 @@ def validate(
     factories: ServiceFactories = context.obj
     files = checkout.read_files(folder)
     sent = {**files.applied, **{file.as_posix(): checkout.read_content(file) for file in applied or ()}}
-    problems = factories.check_manifests(files.manifests, sent)
-    problems += repository_checks.check_repository(checkout.repository_root(folder), files.root)
+    repository = checkout.repository_root(folder)
+    problems = factories.check_manifests(files.manifests, sent, repository)
+    problems += repository_checks.check_repository(repository, files.root)
     errors = [problem for problem in problems if problem.severity == "error"]
     if as_json:
         render.write_json([_problem_to_json(problem) for problem in problems])

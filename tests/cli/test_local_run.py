@@ -201,3 +201,11 @@ def test_a_stage_in_its_image_writes_as_the_images_user(
     done = run_local(checkout, "copy", "--docker", "--into", str(checkout / "out"))
     assert done.returncode == 0, done.stderr
     assert (checkout / "out" / "out" / "x").read_text() == "x\n"
+
+
+def test_a_stage_whose_image_is_built_does_not_run_in_it_here(checkout: Path) -> None:
+    text = ALONE.replace("existingImageName: IMAGE", "build: {}")
+    (checkout / "manifests" / "copy.yml").write_text(text)
+    done = run_local(checkout, "copy", "--docker")
+    assert "built by a mesh (image.build), not by --docker; leave that away" in done.stderr
+    assert done.returncode == 1

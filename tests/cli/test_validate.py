@@ -190,3 +190,23 @@ def test_packages_that_are_not_installed_are_reported(run: Run, tmp_path: Path) 
 def test_a_name_that_is_not_utf_8_is_shown_with_escapes(run: Run, tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.yml")).write_text(TYPO)
     assert run("validate", str(tmp_path)).out.startswith(f"{tmp_path}/caf\\xe9.yml:6:3: ")
+
+
+BUILD = (
+    "apiVersion: mlmesh/v1\nkind: MLComponent\nmetadata: {name: c}\n"
+    "spec: {image: {build: {context: code}}, mlService: {inference: 'a:f'}}\n"
+)
+
+
+def test_a_build_is_checked_against_its_folder(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests" / "c.yml").write_text(BUILD)
+    missing = 'manifests/c.yml:4:33: there is no folder "code" in the repository; name one, from its root\n'
+    assert run("validate").out == missing
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "Pipfile").write_text("")
+    unread = "Pipfile is not read; write what it pins with: pipenv requirements > requirements.txt"
+    assert run("validate", "manifests").out == f"manifests/c.yml:4:16: {unread}\n"
+    (tmp_path / "code" / "requirements.txt").write_text("numpy\n")
+    assert run("validate").code == 0

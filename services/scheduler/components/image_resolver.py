@@ -70,7 +70,7 @@ async def _advance(conn: Connection, rollout: Rollout, settings: BuildSettings, 
         await _fail(conn, rollout, progress, now)
         return None
     await stop_tasks(conn, [*progress.unwanted, *(task for task in app_tasks if not task.is_open)])
-    await tasks.add(conn, [new_task(app, image, available, now) for image in progress.missing])
+    await tasks.add(conn, [new_task(app, image, available, now) for image in rollout_images.select_next(progress)])
     await built_images.mark_used(conn, app, [image.key for image in built], now)
     return await _save_progress(conn, rollout, progress, plan, requested, now)
 

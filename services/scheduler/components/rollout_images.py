@@ -25,6 +25,8 @@ from services.scheduler.model.worker import Worker
 from services.scheduler.plans import planner
 
 MAX_NAME = 63
+MAX_OPEN_BUILDS = 20
+"""Of one app: others wait for their workers, too."""
 SHORT_DIGEST = len("sha256:") + 12
 
 
@@ -144,6 +146,13 @@ def compare_images(
         failed=[task for task in current.values() if task.fingerprint in unresolved and task.state == "failed"],
         unwanted=[task for task in tasks if task.is_open and task.fingerprint not in unresolved],
     )
+
+
+def select_next(progress: ImageProgress) -> list[RequestedImage]:
+    """The images that get a task now: all that are pulled, and as many builds as one app may have open."""
+    free = max(0, MAX_OPEN_BUILDS - sum(task.kind == "build" for task in progress.pending))
+    builds = [image for image in progress.missing if image.kind == "build"]
+    return [image for image in progress.missing if image.kind == "image"] + builds[:free]
 
 
 def progress_line(progress: ImageProgress) -> str:

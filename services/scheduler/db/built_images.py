@@ -68,6 +68,11 @@ async def list_last_uses(conn: AsyncConnection, engine: str) -> dict[tuple[str, 
     return {(row.app, row.key): row.used_at for row in await conn.execute(query)}
 
 
+async def forget(conn: AsyncConnection, app: str, image: str) -> None:
+    """Forget an image that could not be had where it should be."""
+    await conn.execute(delete_rows(images).where(images.c.app == app, images.c.image == image))
+
+
 async def delete(conn: AsyncConnection, engine: str, keys: Sequence[tuple[str, str]]) -> None:
     """Forget images of an engine, by app and key; those in an image registry stay."""
     if keys:

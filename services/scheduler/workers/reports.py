@@ -40,6 +40,8 @@ async def handle_report(db: Database, applier: TransitionApplier, task_id: str, 
             await tasks.update_task(conn, task.id, after_report(task, result, now))
             if task.kind == "build" and report.outcome == "succeeded" and report.image:
                 await built_images.save(conn, task.app, _built_image(task, report.image, report.engine), now)
+            elif reason is not None and reason.code == "image" and task.instance_spec is not None:
+                await built_images.forget(conn, task.app, task.instance_spec.image or "")
         else:
             applied = await applier.apply_transition(
                 conn, run, task, transitions.stage_after_report(run, task, result, now), now

@@ -1,4 +1,4 @@
-"""The folder that an image is built from: what of it can be built, and what a Dockerfile is written from."""
+"""The folder that an image is built from: where it is, and what of it cannot be built."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from libs.common.dockerfile import READ_FILES
-from libs.common.python_packages import RELEVANT_PATTERNS
 from services.worker.failures import TaskFailed
 
 MAX_BYTES = 2 * 10**9
@@ -32,16 +30,6 @@ def find_context(checkout: Path, folder: str) -> Path:
                 " folder without it",
             )
     return context
-
-
-def read_files(context: Path) -> dict[str, bytes]:
-    """What decides about a written Dockerfile: by path, with content where that matters."""
-    paths = {path for pattern in RELEVANT_PATTERNS for path in context.glob(pattern) if path.is_file()}
-    paths |= {path for name in READ_FILES if (path := context / name).is_file()}
-    return {
-        path.relative_to(context).as_posix(): path.read_bytes() if path.name in READ_FILES else b""
-        for path in sorted(paths)
-    }
 
 
 def _iter_files(context: Path) -> Iterator[Path]:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
+from libs.common.build_files import read_build_files
 from libs.common.dockerfile import DOCKERFILE, Recipe, UnwritableDockerfile, write_dockerfile
 from libs.common.protocol.build import BuildSpec
 from libs.common.python_packages import InvalidProject
@@ -72,7 +73,7 @@ class Build:
             raise TaskFailed(FAILURE, f'there is no file "{self.spec.dockerfile}" in the folder "{self.spec.context}"')
         recipe = Recipe(self.spec.base, self.spec.packages, secrets, mounts=self.context.runtime.has_buildkit)
         try:
-            text = write_dockerfile(build_context.read_files(folder), recipe)
+            text = write_dockerfile(read_build_files(folder), recipe)
         except (UnwritableDockerfile, InvalidProject) as error:
             raise TaskFailed(FAILURE, str(error)) from error
         written = self.folder / DOCKERFILE

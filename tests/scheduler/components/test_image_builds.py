@@ -159,3 +159,13 @@ def test_the_catalog_names_what_was_built() -> None:
     assert (images["digits"].existing_image_name, images["digits"].build) == (IMAGE, None)
     assert images["other"].build is not None
     assert pinned.pipelines["train"].spec.stages[0].image.existing_image_name == IMAGE
+
+
+def test_an_app_has_a_limited_number_of_builds_at_a_time() -> None:
+    images = [RequestedImage(f"k{n}", None, needs_gpu=False, build=PLAN.build_spec(Build(), "x")) for n in range(30)]
+    pulled = RequestedImage("team/app:1", None, needs_gpu=False)
+    waiting = [build_task(id=f"m_{number}", fingerprint=f"k{number}") for number in range(15)]
+    progress = compare_images([*images, pulled], {}, waiting)
+    assert [image.name for image in rollout_images.select_next(progress)] == [
+        "team/app:1", "k15", "k16", "k17", "k18", "k19",
+    ]  # fmt: skip

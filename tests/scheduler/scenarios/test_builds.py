@@ -191,3 +191,14 @@ async def test_an_engine_keeps_what_is_live_what_was_before_and_what_is_being_bu
     assert await list_removable(is_full=True) == [images["1a"]]
     await mesh.deploy("d10", built_catalog("1a" * 20))
     assert (await claim_build(mesh))["spec"]["key"] == keys["1a"], "it is built again"
+
+
+async def test_an_image_that_its_engine_has_lost_is_built_by_the_next_deployment(mesh: Mesh) -> None:
+    instance = await deploy(mesh, "d1")
+    await mesh.report(instance, "failed", reason={"code": "image", "detail": "the engine does not have the image"})
+    await mesh.deploy("d2", built_catalog())
+    assert (await claim_kind(mesh, "build"))["spec"]["key"]
+
+
+async def claim_kind(mesh: Mesh, kind: str) -> dict[str, Any]:
+    return await mesh.claim("w1", kind=kind, kinds=KINDS, engine=ENGINE)

@@ -20,11 +20,10 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_folder_is_found_and_read(checkout: Path) -> None:
+def test_a_folder_is_found(checkout: Path) -> None:
     (checkout / "leaf" / "link").symlink_to("src")
     folder = build_context.find_context(checkout, "leaf")
     assert folder == checkout / "leaf"
-    assert build_context.read_files(folder) == {"requirements.txt": b"numpy\n", "src/a.py": b""}
     assert build_context.find_context(checkout, ".") == checkout
 
 

@@ -106,7 +106,8 @@ async def test_an_id_that_is_not_here_is_not_asked_of_any_registry(mesh: FakeMes
     assert report["reason"] == {
         "code": "image",
         "detail": f"the Docker Engine of this worker does not have the image {gone}, which no image registry had at "
-        "the deployment; push it to one and deploy again, or load it here (docker load)",
+        "the deployment; deploy again if it is built (mlmesh app sync), else push it to one and deploy again, "
+        "or load it here (docker load)",
     }
 
 

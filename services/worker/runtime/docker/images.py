@@ -25,7 +25,7 @@ STALL_TIMEOUT_S = 120.0
 """How long a pull may stall; its total time is not limited."""
 NO_REGISTRY = (
     "the Docker Engine of this worker does not have the image {}, which no image registry had at the deployment; "
-    "push it to one and deploy again, or load it here (docker load)"
+    "deploy again if it is built (mlmesh app sync), else push it to one and deploy again, or load it here (docker load)"
 )
 
 
