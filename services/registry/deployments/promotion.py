@@ -25,7 +25,7 @@ def explain_different_repositories(source: Repository, target: Repository, hoste
         return None
     place = "its repository in the mesh" if target.url is None else redact_url(target.url)
     if target.url is None:
-        advice = f"push the commit: git push {hosted_url} {commit[:12]}:{target.branch}"
+        advice = f"push the commit: git push {hosted_url} {commit[:12]}:refs/heads/{target.branch}"
     elif source.url is None:
         advice = f"push the commit there, to {target.branch}"
     else:

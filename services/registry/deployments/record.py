@@ -13,6 +13,9 @@ from services.registry.checks.manifest_changes import ManifestChanges, ManifestC
 from services.registry.db import deployments
 from services.registry.deployments.state import Deployment, DeploymentJson
 
+SECTIONS = ("components", "pipelines", "apis", "boxes")
+"""The parts of a stored catalog that are manifests by name."""
+
 
 @response_shape
 class ChangesSinceJson(ManifestChangesJson):
@@ -43,5 +46,25 @@ async def load_record(database: Database, deployment: Deployment) -> DeploymentR
 
 
 def compare_stored(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> ManifestChanges:
-    """Of catalogs as they are stored: a field that an earlier release did not know gets its default."""
-    return compare_catalogs(None if old is None else Catalog.from_json(old), Catalog.from_json(new))
+    """Of catalogs as they are stored: a field that an earlier release did not know gets its default.
+
+    Reading a manifest takes long, and most are equal: only the others are read.
+    """
+    if old is None:
+        return compare_catalogs(None, Catalog.from_json(new))
+    names = {section: _list_differing(old[section], new[section]) for section in SECTIONS}
+    before, after = (Catalog.from_json(_select_manifests(catalog, names)) for catalog in (old, new))
+    return compare_catalogs(before, after)
+
+
+def _list_differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    return [name for name in {**old, **new} if old.get(name) != new.get(name)]
+
+
+def _select_manifests(catalog: Mapping[str, Any], names: Mapping[str, list[str]]) -> dict[str, Any]:
+    """The catalog with these manifests of each section."""
+    sections = {
+        section: {name: catalog[section][name] for name in names[section] if name in catalog[section]}
+        for section in SECTIONS
+    }
+    return {**catalog, **sections}

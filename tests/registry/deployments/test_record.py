@@ -1,7 +1,11 @@
 """Who caused a deployment, and what it changes: the real service, real Git."""
 
+import json
+
+from services.registry.checks.catalog import check_manifests
+from services.registry.deployments.record import compare_stored
 from tests.registry.conftest import Registry, poll_until
-from tests.registry.working_copy import COMPONENT, PROTECTED_API, WorkingCopy
+from tests.registry.working_copy import API, COMPONENT, PROTECTED_API, WorkingCopy
 
 APP = "/api/v1/apps/leafscan"
 
@@ -35,6 +39,18 @@ async def test_a_deployment_names_who_caused_it_and_what_it_changes(
     record = await each_registry.get(f"{APP}/deployments/{rollback['id']}")
     assert record["changes"]["since"] == second["id"]
     assert record["changes"]["items"][0]["fields"] == [{**change, "before": "2Gi", "after": None}]
+
+
+def test_a_field_that_an_earlier_release_did_not_know_is_no_change() -> None:
+    catalog, _ = check_manifests({"manifests/a.yml": f"{COMPONENT}---\n{API}".encode()}, None)
+    assert catalog is not None
+    new = json.loads(json.dumps(catalog.to_json()))
+    old = json.loads(json.dumps(catalog.to_json()))
+    del old["components"]["digits"]["spec"]["startTimeout"], old["config_maps"]
+    assert compare_stored(old, new).items == ()
+    old["components"]["digits"]["spec"]["startTimeout"] = 60.0
+    assert [(it.name, len(it.fields)) for it in compare_stored(old, new).items] == [("digits", 1)]
+    assert len(compare_stored(None, new).items) == 2
 
 
 async def test_values_of_secrets_are_in_no_record(registry: Registry, working_copy: WorkingCopy) -> None:

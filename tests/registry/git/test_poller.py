@@ -14,7 +14,7 @@ async def test_a_new_head_is_found_and_deployed(each_registry: Registry, working
     deployment = await poll_until(
         each_registry.get_newest, lambda it: it["commit"] == second and it["status"] == "starting"
     )
-    assert deployment["trigger"] == "poll"
+    assert (deployment["trigger"], deployment["caused_by"]) == ("poll", "poll")
 
 
 async def test_a_repository_that_cannot_be_asked_says_why(registry: Registry, working_copy: WorkingCopy) -> None:

@@ -56,6 +56,7 @@ async def test_a_push_is_accepted_at_once_and_deployed(each_registry: Registry, 
     assert answer.headers["Location"] == f"/api/v1/apps/leafscan/deployments/{answer.body['id']}"
     deployment = await each_registry.wait_for_status("starting", deployment=answer.body["id"])
     assert (deployment["trigger"], deployment["commit"]) == ("push", second)
+    assert deployment["caused_by"] == "webhook of GitHub"
 
 
 async def test_a_push_is_a_line_of_the_log(registry: Registry, working_copy: WorkingCopy) -> None:

@@ -81,6 +81,7 @@ async def test_the_first_push_makes_the_app_and_tells_its_way_to_live(
     text = await remote.push_live(working_copy)
     app = await each_registry.get("/api/v1/apps/leafscan")
     assert (app["title"], app["live"]["commit"], app["live"]["trigger"]) == ("leafscan", commit, "push")
+    assert app["live"]["caused_by"] == "token admin"
     assert app["repository"]["url"].endswith("/git/leafscan.git")
     assert (app["repository"]["branch"], app["repository"]["head"]) == ("main", commit)
     order = ("the manifests are valid (", "deploying, as deployment ", "  fetch: commit ", "live after ", "/predict")
