@@ -36,6 +36,8 @@ class SecretRedactor:
 
     def find_incomplete(self, content: bytes, start: int) -> int:
         """Where, from `start` on, the end of `content` may be the beginning of a value; its length if nowhere."""
+        if not self._forms:
+            return len(content)
         for position in range(max(start, len(content) - LINE_WIDTHS[-1] + 1), len(content)):
             end = content[position:]
             index = bisect_left(self._forms, end)

@@ -20,7 +20,7 @@ async def encrypt_changed(
     vault: Vault, reader: SecretReader, app: str, name: str, new_values: Mapping[str, str | None]
 ) -> dict[str, EncryptedValue | None]:
     """None deletes a key."""
-    current = await reader.get_values(app, name)
+    current = await reader.get_readable_values(app, name)
     changed = {key: value for key, value in new_values.items() if current.get(key) != value}
     return await asyncio.to_thread(_encrypt_values, vault, app, name, changed)
 

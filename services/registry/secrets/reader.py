@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from libs.common.db import Database
 from services.registry.apps import WEBHOOK_KEY, Repository
 from services.registry.db import secrets
-from services.registry.secrets.vault import Vault
+from services.registry.secrets.vault import DecryptionFailed, Vault
 
 GENERATED_WEBHOOK = "(webhook)"
 """Names the generated webhook secret in the vault; not a valid name of a Secret."""
@@ -21,6 +23,16 @@ class SecretReader:
         async with self._database.read() as conn:
             encrypted = await secrets.get_values(conn, app, name)
         return {key: self._vault.decrypt(app, name, key, value) for key, value in encrypted.items()}
+
+    async def get_readable_values(self, app: str, name: str) -> dict[str, str]:
+        """Those that can be decrypted, for who replaces the others."""
+        async with self._database.read() as conn:
+            encrypted = await secrets.get_values(conn, app, name)
+        values = {}
+        for key, value in encrypted.items():
+            with suppress(DecryptionFailed):
+                values[key] = self._vault.decrypt(app, name, key, value)
+        return values
 
     async def get_webhook_secret(self, repository: Repository) -> str:
         """Empty when the Secret that signs webhooks has no value yet."""

@@ -66,8 +66,11 @@ async def test_what_no_key_opens_is_named_and_stays(start_registry: StartRegistr
         answer = await registry.call("POST", REKEY)
         assert answer.body["unreadable"] == [{"app": "leafscan", "name": "first", "key": "A"}]
         assert (answer.body["reencrypted"], answer.body["current"]) == (0, 0)
+        await registry.call("PUT", f"{SECRETS}/second", {"data": {"A": "2"}})
     async with start_registry(sqlite_url) as registry:
         assert (await registry.call("POST", VALUES, {"names": ["first"]})).body["secrets"] == {"first": {"A": "1"}}
+        assert (await registry.call("PUT", f"{SECRETS}/second", {"data": {"A": "2"}})).status == 204  # set again
+        assert (await registry.call("POST", VALUES, {"names": ["second"]})).body["secrets"] == {"second": {"A": "2"}}
 
 
 async def test_only_an_operator_may(registry: Registry) -> None:
