@@ -15,6 +15,7 @@ from tests.e2e.clone import FILES, Clone
 
 EARLY_S = 0.1
 """The first lines come before the component starts, which takes longer than this."""
+TOO_LARGE = 260 * 2**20
 LARGE = 3_000_000
 """Bytes of a file that Git sends in chunks: more than its `http.postBuffer`."""
 
@@ -52,6 +53,20 @@ def test_large_pushes_and_clones_come_through_the_gateway(clone: Clone, tmp_path
     other.git("clone", "--quiet", "--config", f"credential.helper=!{MLMESH} git-credential", clone.url, "again")
     assert other.git("-C", "again", "rev-parse", "HEAD").strip() == commit
     assert (other.folder / "again/data.bin").stat().st_size == LARGE
+
+
+def test_a_push_of_more_than_256_mb_is_refused_and_stores_nothing(clone: Clone) -> None:
+    """Zeros that Git does not compress: written and sent within seconds."""
+    clone.commit(FILES)
+    clone.git("config", "core.compression", "0")
+    with (clone.folder / "zeros.bin").open("wb") as file:
+        file.truncate(TOO_LARGE)
+    clone.commit({})
+    seen = clone.git("push", clone.url, "main", code=1)
+    assert "pack exceeds maximum allowed size" in seen, seen
+    assert clone.git("ls-remote", clone.url) == ""
+    stored = clone.mesh.data / "registry/repositories" / clone.url.rpartition("/")[2]
+    assert sum(file.stat().st_size for file in stored.rglob("*") if file.is_file()) < LARGE
 
 
 def test_without_a_valid_token_nothing_is_made(clone: Clone) -> None:
