@@ -15,7 +15,7 @@ from services.cli.session import Mesh, mesh_command
 def promote(
     mesh: Mesh,
     source: Annotated[str, typer.Argument(metavar="FROM", help="The app in which the commit is live.")],
-    target: Annotated[str, typer.Argument(metavar="TO", help="The app to deploy it in, from the same repository.")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="The app to deploy it in.")],
     commit: Annotated[
         str | None, typer.Option("--commit", metavar="COMMIT", help="Another one that was live there; 7 letters do.")
     ] = None,

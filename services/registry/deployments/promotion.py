@@ -20,7 +20,12 @@ def _normalize_url(url: str) -> str:
 
 
 def explain_different_repositories(source: Repository, target: Repository, hosted_url: str, commit: str) -> str | None:
-    """Why a commit of `source` cannot be promoted, and what to do; None when it can. `hosted_url`: of the target."""
+    """Why a commit of `source` cannot be promoted, and what to do; None when it can. `hosted_url`: of the target.
+
+    Between two repositories that the mesh hosts the commit is copied.
+    """
+    if source.url is None and target.url is None:
+        return None
     if source.url is not None and target.url is not None and is_same_repository(source.url, target.url):
         return None
     place = "its repository in the mesh" if target.url is None else redact_url(target.url)

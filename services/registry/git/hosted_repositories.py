@@ -16,6 +16,10 @@ from services.registry.git.error_messages import GitFailed
 from services.registry.git.tags import TAG_PREFIX, find_newest_tag
 
 COMMAND_TIMEOUT_S = 20.0
+COPY_TIMEOUT_S = 120.0
+PROMOTED_PREFIX = "refs/mlmesh/promoted/"
+"""Of commits that came from another app: clients do not see such refs, and they keep the commits."""
+FETCH_COMMAND = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
 MAINTENANCE_TIMEOUT_S = 600.0
 
 
@@ -88,6 +92,14 @@ class HostedRepositories:
     async def set_default_branch(self, app: str, branch: str) -> None:
         """What a clone checks out, and what a push may not delete."""
         await self._run(app, "symbolic-ref", "HEAD", f"{BRANCH_PREFIX}{branch}")
+
+    async def copy_commit(self, source: str, target: str, commit: str) -> None:
+        """Bring a commit of one app's repository, with its history, into another's; no branch there moves."""
+        await self.ensure_repository(target)
+        origin = self.get_target(source)
+        refspec = f"+{commit}:{PROMOTED_PREFIX}{commit}"
+        arguments = (*FETCH_COMMAND, *origin.arguments, "--", origin.url, refspec)
+        await self._run(target, *arguments, timeout=COPY_TIMEOUT_S)
 
     async def delete(self, app: str) -> None:
         await asyncio.to_thread(shutil.rmtree, self.get_folder(app), ignore_errors=True)

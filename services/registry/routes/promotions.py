@@ -40,11 +40,16 @@ async def promote(
     """From the same repository, on the same images; the branch's head is not deployed until it moves."""
     caller.require_scope("read", body.source)
     caller.require_scope("write", ns)
+    async with deps.database.read() as conn:
+        if await apps.get(conn, ns) is None:
+            raise AppNotFound(ns)
+        source = await _find_source(conn, body.source, body.commit)
+        is_hosted = await _check_repositories(deps, conn, ns, source)
+    if is_hosted and body.source != ns:
+        await deps.hosted.copy_commit(body.source, ns, source.commit_id or "")
     async with deps.database.write() as conn:
         if await apps.get(conn, ns, lock=True) is None:
             raise AppNotFound(ns)
-        source = await _find_source(conn, body.source, body.commit)
-        await _check_repositories(deps, conn, body.source, ns, source)
         now = await database_time(conn)
         await apps.abandon_head(conn, ns, None)
         deployment = await deployments.add(conn, ns, DeploymentTrigger.PROMOTION, now, caller.title, source)
@@ -68,14 +73,13 @@ async def _find_source(conn: Connection, app: str, commit: str | None) -> Deploy
     return deployment
 
 
-async def _check_repositories(
-    deps: Dependencies, conn: Connection, source_app: str, target_app: str, deployment: Deployment
-) -> None:
-    """Raises NoRepository, Conflict."""
-    source, target = await _get_repository(conn, source_app), await _get_repository(conn, target_app)
-    hosted_url = deps.hosted.get_url(target_app)
+async def _check_repositories(deps: Dependencies, conn: Connection, app: str, deployment: Deployment) -> bool:
+    """Whether the mesh hosts both repositories. Raises NoRepository, Conflict."""
+    source, target = await _get_repository(conn, deployment.app), await _get_repository(conn, app)
+    hosted_url = deps.hosted.get_url(app)
     if problem := explain_different_repositories(source, target, hosted_url, deployment.commit_id or ""):
         raise Conflict(problem)
+    return target.url is None
 
 
 async def _get_repository(conn: Connection, app: str) -> Repository:

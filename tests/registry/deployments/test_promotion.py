@@ -37,9 +37,7 @@ def test_one_repository_has_several_spellings(first: str, second: str, same: boo
         (FORGE, "https://u@git.example/lab/oak.git",
          "leaf is deployed from https://git.example/lab/oak.git, which is not the repository of staging; give its "
          "Repository the url https://git.example/lab/leaf.git with mlmesh apply, or push the commit there"),
-        (None, None,
-         "leaf is deployed from its repository in the mesh, which is not the repository of staging; push the commit: "
-         "git push https://mesh.example/git/leaf.git 6f1c2b7d9a8e:refs/heads/main"),
+        (None, None, None),
         (FORGE, None,
          "leaf is deployed from its repository in the mesh, which is not the repository of staging; push the commit: "
          "git push https://mesh.example/git/leaf.git 6f1c2b7d9a8e:refs/heads/main"),

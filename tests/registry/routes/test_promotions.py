@@ -8,6 +8,7 @@ import pytest
 
 from libs.common.identity import HEADER_SCOPES
 from tests.registry.conftest import Registry
+from tests.registry.scenarios.test_pushes import Remote
 from tests.registry.working_copy import WorkingCopy
 
 PROMOTE = "/api/v1/apps/leaf/promote"
@@ -78,6 +79,33 @@ async def test_an_app_of_another_repository_is_refused(registry: Registry, worki
         "oak is deployed from its repository in the mesh, which is not the repository of staging"
         in (answer.body["detail"])
     )
+
+
+async def test_between_hosted_repositories_the_commit_is_copied_and_no_branch_moves(
+    registry: Registry, working_copy: WorkingCopy
+) -> None:
+    staging, leaf = Remote(registry, "staging"), Remote(registry, "leaf")
+    first = working_copy.git("rev-parse", "HEAD")
+    await leaf.push_live(working_copy)
+    second = working_copy.commit({"digits/more.py": ""}, "the second version")
+    await staging.push_live(working_copy)
+    promoted = (await registry.call("POST", PROMOTE, {"from": "staging"})).body
+    assert (promoted["commit"], promoted["repeats"]["app"]) == (second, "staging")
+    assert (await registry.make_live(app="leaf"))["commit"] == second
+    _, refs = await leaf.run(working_copy, "ls-remote", leaf.url)
+    assert {line.split()[0] for line in refs.splitlines()} == {first}
+    third = working_copy.commit({"digits/more.py": "1"}, "the third version")
+    await leaf.push_live(working_copy)
+    assert (await registry.get("/api/v1/apps/leaf"))["live"]["commit"] == third
+
+
+async def test_an_app_that_nothing_was_pushed_to_gets_a_commit_by_promotion(
+    registry: Registry, working_copy: WorkingCopy
+) -> None:
+    await Remote(registry, "staging").push_live(working_copy)
+    assert (await registry.apply_hosted("leaf")).status == 200
+    assert (await registry.call("POST", PROMOTE, {"from": "staging"})).status == 202
+    assert (await registry.make_live(app="leaf"))["commit"] == working_copy.git("rev-parse", "HEAD")
 
 
 @pytest.mark.parametrize(
