@@ -27,6 +27,7 @@ ON_THE_ENGINE = frozenset(
         "tests/worker/scenarios/test_docker.py",
         "tests/worker/scenarios/test_engine_away.py",
         "tests/worker/scenarios/test_images.py",
+        "tests/worker/runtime/docker/test_classic_builder.py",
         "tests/worker/runtime/docker/test_images.py",
         "tests/worker/runtime/docker/test_link_local.py",
         "tests/worker/runtime/docker/test_sandbox_pool.py",

@@ -68,13 +68,16 @@ async def open_context(settings: Settings) -> AsyncIterator[WorkerContext]:
     docker = settings.runtime.startswith("docker:")
     cache = (settings.scratch_folder if docker else settings.data) / "cache"
     async with open_service_clients(settings) as peers, open_runtime(settings, worker, mesh, cache) as runtime:
+        checkouts = CheckoutCache(cache / "builds" / worker if docker else cache / "source", peers.registry)
+        if docker:
+            await checkouts.clear()
         yield WorkerContext(
             settings=settings,
             worker=worker,
             installation=mesh,
             peers=peers,
             runtime=runtime,
-            checkouts=CheckoutCache(cache / "source", peers.registry),
+            checkouts=checkouts,
             models=ModelCache(cache / "models", peers),
             file_cache=FileCache(cache / "files", hard_links=docker),
             component_program=None if docker else find_component_program(),

@@ -58,7 +58,8 @@ behind it leaves public addresses only.
 ## Containers and their host
 
 Containers have no privileges and a share of the host's memory. A routing rule of the host (`ip rule`, priority 100)
-refuses what goes from `MLMESH_APP_SUBNETS` to 169.254.0.0/16, where a cloud tells whoever asks from a host that
+refuses what goes from `MLMESH_APP_SUBNETS`, and from the engine's default network, in which images are built, to
+169.254.0.0/16, where a cloud tells whoever asks from a host that
 host's credentials; `MLMESH_LINK_LOCAL=true` takes it away. It stays until the host restarts. Where a worker cannot
 make it (an engine without root, another processor than x86-64), its log says so, and the cloud's own guard (hop limit
 1 on EC2) is what is left.

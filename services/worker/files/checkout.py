@@ -7,6 +7,9 @@ import os
 import shutil
 import tarfile
 import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from libs.common.errors import MeshError
@@ -23,6 +26,7 @@ class CheckoutCache:
     def __init__(self, root: Path, registry: ServiceClient) -> None:
         self._root = root
         self._registry = registry
+        self._borrowed = Counter[Path]()
 
     async def get(self, app: str, commit: str) -> Path:
         """Return the folder of the tree. Raises RuntimeFailure("source")."""
@@ -34,6 +38,23 @@ class CheckoutCache:
             if not folder.is_dir():
                 await self._fetch_source(app, commit, folder)
         return folder
+
+    async def clear(self) -> None:
+        """Remove all trees, such as those that an earlier worker had borrowed."""
+        await asyncio.to_thread(shutil.rmtree, self._root, ignore_errors=True)
+
+    @asynccontextmanager
+    async def borrow(self, app: str, commit: str) -> AsyncIterator[Path]:
+        """The folder of the tree, removed after its last use; not for those of `get`. Raises RuntimeFailure."""
+        folder = self._root / app / commit
+        self._borrowed[folder] += 1
+        try:
+            yield await self.get(app, commit)
+        finally:
+            self._borrowed[folder] -= 1
+            if not self._borrowed[folder]:
+                del self._borrowed[folder]
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def _fetch_source(self, app: str, commit: str, folder: Path) -> None:
         temp_folder = Path(tempfile.mkdtemp(prefix=f".{commit[:12]}-", dir=folder.parent))

@@ -36,18 +36,18 @@ class Build:
 
     async def run(self, *, adopted: bool) -> Outcome:
         """Raises TaskFailed, RuntimeFailure. An adopted one begins again: the engine keeps the steps that it has."""
-        build = await self._prepare()
-        self.held_task.update_status(state="running", detail=None)
         try:
-            async with follow_log_and_progress(self.log, self.held_task):
-                image = await self._build_within_timeout(build)
+            async with self.context.checkouts.borrow(self.lease.app, self.spec.commit) as checkout:
+                build = await self._prepare(checkout)
+                self.held_task.update_status(state="running", detail=None)
+                async with follow_log_and_progress(self.log, self.held_task):
+                    image = await self._build_within_timeout(build)
         finally:
             self.output.end()
         engine = None if build.repository else self.context.runtime.engine
         return Outcome("succeeded", image=image, engine=engine, log_tail=self.log.read_tail())
 
-    async def _prepare(self) -> ImageBuild:
-        checkout = await self.context.checkouts.get(self.lease.app, self.spec.commit)
+    async def _prepare(self, checkout: Path) -> ImageBuild:
         folder = await asyncio.to_thread(build_context.find_context, checkout, self.spec.context)
         secrets = await self.context.fetch_secrets(self.held_task, self.spec.secrets)
         dockerfile = await asyncio.to_thread(self._find_dockerfile, folder, secrets)

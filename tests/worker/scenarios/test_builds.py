@@ -94,6 +94,7 @@ async def test_a_secret_can_be_read_in_the_build_and_is_in_no_layer(
     assert SECRET.encode() not in archive.read_bytes()
     assert SECRET not in log(mesh, "m1")
     assert not any((host.folder / "scratch" / "tasks" / "w1").iterdir())
+    assert not list((host.folder / "scratch" / "cache").rglob("Dockerfile"))
 
 
 async def test_an_app_does_not_see_the_cache_of_another(mesh: FakeMesh, host: DockerHost) -> None:

@@ -17,10 +17,12 @@ from libs.common import log
 from libs.common.errors import MeshError
 from services.worker.runtime.docker import pause_image
 from services.worker.runtime.docker.bundle import make_tar
-from services.worker.runtime.docker.client import call_engine, create_container
+from services.worker.runtime.docker.client import call_engine, create_container, inspect_network
 from services.worker.runtime.docker.engine_api import ContainerConfig
 from services.worker.runtime.docker.sandbox_pool import IMAGE, ensure_sandbox_image
 
+DEFAULT_NETWORK = "bridge"
+IPV4 = 4
 LINK_LOCAL = "169.254.0.0/16"
 PROGRAM_NAME = "rule"
 PRIORITY = 100
@@ -36,8 +38,8 @@ RUN_TIMEOUT_S = 10.0
 
 
 async def apply_rules(docker: Docker, subnets: str, *, allowed: bool) -> None:
-    """Create the rule for each network of `subnets`, or delete it if `allowed`. Failures are only logged."""
-    for subnet in subnets.split(","):
+    """Create the rule for `subnets` and for builds, or delete it if `allowed`. Failures are only logged."""
+    for subnet in (*subnets.split(","), *await _list_build_subnets(docker)):
         try:
             code = await _send_message(docker, build_rule_message(subnet.strip(), delete=allowed))
         except MeshError as error:
@@ -45,6 +47,17 @@ async def apply_rules(docker: Docker, subnets: str, *, allowed: bool) -> None:
             return
         if code not in SUCCESS_ERRORS:
             _log_failure(errno.errorcode.get(code, str(code)))
+
+
+async def _list_build_subnets(docker: Docker) -> list[str]:
+    """Builds run in the engine's default network; the builder can be given no other."""
+    try:
+        network = await inspect_network(docker, DEFAULT_NETWORK)
+    except MeshError as error:
+        log.get("worker").info("Engine has no default network; no rule for builds", why=error.detail)
+        return []
+    subnets = (config.get("Subnet", "") for config in network["IPAM"]["Config"] or ())
+    return [subnet for subnet in subnets if subnet and ip_network(subnet).version == IPV4]
 
 
 def _log_failure(why: str) -> None:

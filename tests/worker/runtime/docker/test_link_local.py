@@ -43,6 +43,24 @@ def metadata() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("metadata")
+async def test_a_build_does_not_reach_a_clouds_metadata(mesh: FakeMesh, host: DockerHost) -> None:
+    mesh.tree = {
+        "look.py": SCRIPT,
+        "Dockerfile": f"FROM {host.image}\nCOPY look.py .\nRUN python3 look.py # {host.token}\n",
+    }
+    try:
+        async with host.run_worker():
+            mesh.add_build("m1", base=host.image)
+            report = await mesh.wait_for_report()
+            await mesh.wait_until(lambda: "log-m1" in mesh.ended_logs)
+    finally:
+        async with host.run_worker(link_local=True):
+            pass  # deletes the rules
+    host.engine.run("rmi", "--force", report["image"])
+    assert "No route to host" in mesh.logs["log-m1"].decode()
+
+
+@pytest.mark.usefixtures("metadata")
 async def test_a_clouds_metadata_is_reached_only_where_that_is_allowed(mesh: FakeMesh, host: DockerHost) -> None:
     values = {"app_subnets": "10.212.0.0/16"}
     for task, allowed in (("t1", False), ("t2", True), ("t3", False)):
