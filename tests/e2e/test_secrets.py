@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 
 import pytest
 
 from deploy.demo.api import Api
 from deploy.demo.mesh import Mesh
-from tests.e2e.application import Application
+from tests.e2e.application import ENDED, Application
 
 VALUE = "open-sesame-4711"
 ENCODED = base64.b64encode(VALUE.encode()).decode()
@@ -31,7 +32,30 @@ spec:
 ---
 """
 SOURCES = "[{secretRef: {name: keys}}]"
+PIPELINE = """\
+apiVersion: mlmesh/v1
+kind: ExperimentPipeline
+metadata: {name: show}
+spec:
+  vars: [{name: report}]
+  stages:
+    - name: only
+      image: {existingImageName: "mlmesh-test/python:1"}
+      entryPoint: python3 -u stage.py
+      envFrom: [{secretRef: {name: keys}}]
+      outputs: [{name: report}]
+---
+apiVersion: mlmesh/v1
+kind: APIComponent
+metadata: {name: show}
+spec:
+  experimentPipeline: {name: show}
+  restfulApi: {path: show, auth: {none: {}}}
+  apiSpec: {outputs: [{name: report}]}
+"""
 FILES = {
+    "manifests/show.yml": PIPELINE,
+    "stage.py": 'import os, sys\nprint("it is", os.environ["KEY"])\nsys.exit("refused: " + os.environ["KEY"])\n',
     "manifests/secret.yml": "apiVersion: mlmesh/v1\nkind: Secret\nmetadata: {name: keys}\nspec: {keys: [KEY]}\n",
     "manifests/keeper.yml": COMPONENT.format(name="keeper", sources=SOURCES, function="tell"),
     "manifests/other.yml": COMPONENT.format(name="other", sources="[]", function="echo"),
@@ -86,6 +110,22 @@ def test_a_component_that_prints_a_value_does_not_show_it_in_its_log(application
     assert ENCODED[:-2] not in log
     for line in (f"plain {'*' * len(VALUE)}", "encoded ***", f"parted {'*' * len(VALUE)}"):
         assert line in log, log
+
+
+def test_a_stage_that_fails_with_a_value_shows_it_neither_in_its_log_nor_in_the_run(application: Application) -> None:
+    submitted = application.call("POST", "/show/runs", {}, user="")
+    assert submitted.status == 202, submitted.json()
+
+    def find_ended() -> dict[str, Any] | None:
+        run: dict[str, Any] = application.api.get(submitted.headers["Location"])
+        return run if run["status"] in ENDED else None
+
+    run = application.eventually("the run has ended", find_ended)
+    log = application.mesh.run("run", "logs", application.name, run["id"])
+    hidden = "*" * len(VALUE)
+    assert (run["status"], run["reason"]["detail"]) == ("failed", f"refused: {hidden}"), run
+    assert f"it is {hidden}" in log
+    assert VALUE not in log + json.dumps(run) + application.mesh.log.read_text()
 
 
 def test_an_error_of_a_deployment_does_not_show_a_value(application: Application) -> None:
