@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from services.cli.service_factories import ServiceFactory
 
 
+UNANSWERED = (["git-credential", "store"], ["git-credential", "erase"])
+"""What Git calls after a push, which waits for it: `mlmesh login` keeps tokens, Git does not."""
 INTERRUPTED = 130
 """As a shell reports SIGINT."""
 
@@ -56,6 +58,8 @@ def load_teardown() -> ModuleType:
 
 def main() -> None:
     """While the command is imported, Ctrl-C ends it as it ends any program; from then on it is an exception."""
+    if sys.argv[1:] in UNANSWERED:
+        return
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from services.cli.command import main as command
     from services.cli.service_factories import ServiceFactories

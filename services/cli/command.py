@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from libs.common.errors import MeshError
 from services.cli import render, standard_streams
 from services.cli.cli_errors import FAILED, INTERRUPTED, READER_GONE, Failure, error_lines, exit_code
-from services.cli.credential_helper import is_git_call, sign_git_in
+from services.cli.credential_helper import GIT_CALL, sign_git_in
 from services.cli.import_interrupt import end_on_interrupt
 from services.cli.service_factories import ServiceFactories
 
@@ -33,7 +33,7 @@ def main(factories: ServiceFactories, arguments: Sequence[str] | None = None) ->
 
 def run_words(words: Sequence[str], factories: ServiceFactories) -> int:
     """Run one command. What Git calls twice a push runs without Typer, whose import takes most of its time."""
-    if is_git_call(words):
+    if tuple(words) == GIT_CALL:
         sign_git_in(words[1])
         return 0
     with end_on_interrupt():

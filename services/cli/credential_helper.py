@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from services.cli import render
 from services.cli.profile import load_profile
 
-OPERATIONS = ("get", "store", "erase")
+GIT_CALL = ("git-credential", "get")
+"""The words of the command line for which a push waits."""
 MAX_LINES = 100
 """Git sends fewer than ten."""
-
-
-def is_git_call(words: Sequence[str]) -> bool:
-    """Whether these words of the command line are those that Git writes."""
-    return len(words) == 2 and words[0] == "git-credential" and words[1] in OPERATIONS
 
 
 def sign_git_in(operation: str) -> None:
