@@ -33,6 +33,15 @@ async def list_by_keys(conn: AsyncConnection, app: str, keys: Sequence[str]) -> 
     return [BuiltImage(**row) for row in (await conn.execute(query)).mappings()]
 
 
+async def list_engines(conn: AsyncConnection, image_ids: Collection[str]) -> dict[str, frozenset[str]]:
+    """The engines that have each of these images; those that were not built are left out."""
+    if not image_ids:
+        return {}
+    query = select(images.c.image, images.c.engine).where(images.c.image.in_(list(image_ids)))
+    rows = (await conn.execute(query)).all()
+    return {row.image: frozenset(other.engine for other in rows if other.image == row.image) for row in rows}
+
+
 async def mark_used(conn: AsyncConnection, app: str, keys: Sequence[str], now: float) -> None:
     if keys:
         used = update(images).where(images.c.app == app, images.c.key.in_(keys))

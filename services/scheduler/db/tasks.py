@@ -21,7 +21,7 @@ PUBLIC_COLUMNS = [
     tasks.c[name]
     for name in (
         "id", "kind", "app", "run", "name", "replica", "resource_class", "state", "reason", "attempt", "phase",
-        "detail", "progress", "log_tail", "result", "created_at", "started_at", "finished_at",
+        "detail", "progress", "log_tail", "result", "created_at", "started_at", "finished_at", "image",
     )
 ]  # fmt: skip
 """Columns of a stage that the API shows."""

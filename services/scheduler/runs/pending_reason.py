@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from services.scheduler.model.reason import Reason, reason
 from services.scheduler.model.task import QueueEntry, Task
@@ -16,6 +16,8 @@ class QueueSnapshot:
     """Ready stages, best first."""
     workers: Sequence[Worker] = ()
     """Alive workers."""
+    engines: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """The engines that have a built image, by its id."""
 
     def pending_reason(self, task: Task) -> Reason:
         """Why no worker has claimed this task yet."""
@@ -25,6 +27,9 @@ class QueueSnapshot:
         suitable = [worker for worker in self.workers if resource_class in worker.classes]
         if not suitable:
             return reason("no_worker_for", resource_class)
+        engines = self.engines.get(task.image or "")
+        if engines is not None and not any(worker.engine in engines for worker in suitable):
+            return reason("no_worker_for", "its image, which only the engine that built it has")
         if all(worker.draining for worker in suitable):
             return reason("paused", f"every worker of class {resource_class} is draining")
         if task.reason and task.reason.code in ("lost", "returned"):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from libs.common.db import Database, database_time
 from libs.common.errors import Gone, MeshError, NotFound
-from services.scheduler.db import Connection, ready_tasks, run_tombstones, tasks, workers
+from services.scheduler.db import Connection, built_images, ready_tasks, run_tombstones, tasks, workers
 from services.scheduler.db import runs as run_rows
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import Task
@@ -31,10 +31,13 @@ async def load_run_json(conn: Connection, run: Run, *, owner: bool = False) -> R
 
 async def _queue_snapshot(conn: Connection, stages: Iterable[Task]) -> QueueSnapshot:
     """Loaded only when a stage is ready."""
-    if not any(task.state == "ready" for task in stages):
+    ready = [task for task in stages if task.state == "ready"]
+    if not ready:
         return NO_SNAPSHOT
     return QueueSnapshot(
-        await ready_tasks.list_ready_stages(conn), await workers.list_alive(conn, await database_time(conn))
+        await ready_tasks.list_ready_stages(conn),
+        await workers.list_alive(conn, await database_time(conn)),
+        await built_images.list_engines(conn, {task.image for task in ready if task.image is not None}),
     )
 
 

@@ -49,6 +49,13 @@ READY_STAGES = [("r_0", "cpu"), ("r_0", "cpu"), ("r_g", "gpu"), ("r_1", "cpu"), 
             "waits for a free slot of class cpu",
         ),
         (QueueSnapshot(READY_STAGES, [worker("cpu")]), waiting(reason=Reason("lost", "w")), "lost", "w"),
+        (
+            QueueSnapshot(READY_STAGES, [worker("cpu")], {"sha256:1": frozenset({"e"})}),
+            waiting(image="sha256:1"),
+            "no_worker_for",
+            "its image, which only the engine that built it has",
+        ),
+        (QueueSnapshot(READY_STAGES, [worker("cpu")], {}), waiting(image="sha256:1"), "runs_ahead", "1"),
     ],
 )
 def test_who_waits_is_told_why(queue: QueueSnapshot, task: Task, code: str, detail: str) -> None:
