@@ -83,3 +83,13 @@ def test_a_value_that_begins_another_does_not_show_the_rest_of_it() -> None:
 def test_without_secrets_nothing_waits_and_nothing_changes() -> None:
     assert RedactedStream(SecretRedactor()).feed(b"x" * 10) == b"x" * 10
     assert SecretRedactor().redact("\ud800") == "\ud800"
+
+
+def test_a_value_of_many_pieces_is_hidden_as_well() -> None:
+    value = "".join(hashlib.sha256(number.to_bytes(2)).hexdigest() for number in range(200))
+    content = f"before {value} between {encode_base64(value)} after".encode()
+    redactor = SecretRedactor([value])
+    stream = RedactedStream(redactor)
+    pieces = [stream.feed(content[start : start + 1000]) for start in range(0, len(content), 1000)]
+    assert b"".join([*pieces, stream.end()]) == redactor.redact_bytes(content)
+    assert redactor.redact_bytes(content).replace(b"*", b"") == b"before  between == after"
