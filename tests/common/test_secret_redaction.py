@@ -92,4 +92,6 @@ def test_a_value_of_many_pieces_is_hidden_as_well() -> None:
     stream = RedactedStream(redactor)
     pieces = [stream.feed(content[start : start + 1000]) for start in range(0, len(content), 1000)]
     assert b"".join([*pieces, stream.end()]) == redactor.redact_bytes(content)
-    assert redactor.redact_bytes(content).replace(b"*", b"") == b"before  between == after"
+    assert (
+        redactor.redact_bytes(content).replace(b"*", b"") == b"before  between g= after"
+    )  # the last letter has two bits of the value
