@@ -11,6 +11,7 @@ from libs.common.protocol.claim import FIRST_KINDS, TaskKind
 from libs.common.protocol.heartbeat import Heartbeat, HeartbeatResponse
 from libs.common.settings import Settings
 from services.worker.held_tasks import HeldTasks
+from services.worker.host_memory import is_memory_low
 
 MAX_WAIT_S = 5.0
 RESPONSE_MARGIN_S = 5.0
@@ -75,6 +76,7 @@ class HeartbeatSender:
             free=self._held_tasks.free_slots,
             labels=self._settings.worker_labels,
             draining=self._held_tasks.draining,
+            memory_low=is_memory_low(),
             wait=wait,
         )
         return {**heartbeat.to_json(), "have": [held_task.dump_status() for held_task in self._held_tasks.list_tasks()]}

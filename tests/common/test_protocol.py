@@ -48,6 +48,7 @@ CLASSES: dict[str, type[Message]] = {
     "heartbeat": Heartbeat,
     "heartbeat_engine": Heartbeat,
     "heartbeat_kinds": Heartbeat,
+    "heartbeat_memory": Heartbeat,
     "heartbeat_response": HeartbeatResponse,
     "image_inventory": ImageInventory,
     "image_spec": ImageSpec,

@@ -172,10 +172,12 @@ class Mesh:
         wait: float = 0.0,
         kinds: Sequence[str] | None = None,
         engine: str | None = None,
+        memory_low: bool = False,
     ) -> Any:
         body = {"host": "here", "classes": ["cpu"], "slots": 2, "free": 2, "wait": wait, "have": list(have)}
         body |= {} if kinds is None else {"kinds": kinds}
         body |= {} if engine is None else {"engine": engine}
+        body |= {"memory_low": True} if memory_low else {}
         return await self.peer.post(f"/internal/workers/{worker}/sync", body)
 
     async def report(self, lease: dict[str, Any], outcome: str, worker: str = "w1", **fields: Any) -> Any:

@@ -46,6 +46,8 @@ class Heartbeat(Message):
     free: int = 0
     labels: Mapping[str, str] = Field(default_factory=dict)
     draining: bool = False
+    memory_low: bool = False
+    """Its host has little free memory: instances that only wait for a rollback stop."""
     wait: float = 0.0
     """Seconds that the answer may wait for an order."""
     tasks: TolerantList[TaskStatus] = Field(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from libs.common.db import Database, database_time
 from libs.common.log import get
 from libs.common.protocol.heartbeat import Heartbeat, HeartbeatResponse, TaskRef, TaskStatus
 from services.scheduler import long_poll_notifier
-from services.scheduler.components import route_writer
+from services.scheduler.components import route_writer, warm_instances
 from services.scheduler.db import Connection, runs, tasks, workers
 from services.scheduler.model.task import Task
 from services.scheduler.tasks.transition_applier import TransitionApplier
@@ -67,6 +67,8 @@ async def _renew_leases(
             },
         )
         claimed = {task.id: task for task in await tasks.list_claimed_by(conn, worker)}
+        if heartbeat.memory_low:
+            claimed = await _stop_warm(conn, claimed, now)
         until = now + lease
         revoked: list[TaskRef] = []
         unchanged: list[Task] = []
@@ -93,6 +95,14 @@ async def _renew_leases(
         orders = build_orders(claimed.values(), now, draining=draining)
     applier.notify_heartbeat(changed_runs, changed_apps, routes_changed=bool(rerouted_apps))
     return revoked, orders
+
+
+async def _stop_warm(conn: Connection, claimed: Mapping[str, Task], now: float) -> dict[str, Task]:
+    """Make the stops of warm instances due. Returns all tasks afterwards."""
+    warm = {task.id for task in claimed.values() if warm_instances.is_warm(task, now)}
+    for task_id in warm:
+        await tasks.update_task(conn, task_id, {"stop_at": now})
+    return {name: replace(task, stop_at=now) if name in warm else task for name, task in claimed.items()}
 
 
 async def _update_routes(conn: Connection, app: str) -> bool:

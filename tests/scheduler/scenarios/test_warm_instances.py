@@ -80,6 +80,15 @@ async def test_a_drain_and_a_restart_stop_it(mesh: Mesh, change: str) -> None:
     await mesh.until(is_stopped)
 
 
+async def test_a_host_with_little_memory_keeps_none(mesh: Mesh) -> None:
+    old = await go_live(mesh)
+    new = await replace_instance(mesh, old)
+    orders = await mesh.send_heartbeat(healthy_status(old), healthy_status(new), memory_low=True)
+    assert [order["task"] for order in orders["stop"]] == [old["task"]]
+    await mesh.deploy("d3", commit="commit-d1", rollback_to="d1")
+    assert (await mesh.claim(kind="instance"))["task"] not in (old["task"], new["task"])
+
+
 async def test_a_removed_app_leaves_none(mesh: Mesh) -> None:
     old = await go_live(mesh)
     new = await replace_instance(mesh, old)
