@@ -83,16 +83,11 @@ async def seconds_until_poll(conn: AsyncConnection) -> float | None:
     return cast(float | None, (await conn.execute(select(first - DatabaseNow()))).scalar_one())
 
 
-async def list_due_repositories(conn: AsyncConnection, now: float) -> list[Repository]:
-    """Repositories whose poll is due."""
-    query = select(repositories).where(repositories.c.polled_at + repositories.c.poll_interval <= now)
-    return [Repository(**row) for row in (await conn.execute(query)).mappings()]
-
-
-async def claim_poll(conn: AsyncConnection, repository: Repository, now: float) -> bool:
-    """Whether this replica won the poll (compare and swap on polled_at)."""
-    unclaimed = (repositories.c.app == repository.app) & (repositories.c.polled_at == repository.polled_at)
-    return (await conn.execute(update(repositories).where(unclaimed).values(polled_at=now))).rowcount > 0
+async def claim_due_polls(conn: AsyncConnection, now: float) -> list[Repository]:
+    """Repositories whose poll is due; for other replicas they are polled from now on."""
+    is_due = repositories.c.polled_at + repositories.c.poll_interval <= now
+    claimed = update(repositories).where(is_due).values(polled_at=now).returning(*repositories.c)
+    return [Repository(**row) for row in (await conn.execute(claimed)).mappings()]
 
 
 async def record_head(conn: AsyncConnection, app: str, head: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, Update, delete, insert, select, update
+from sqlalchemy import RowMapping, Update, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.manifests.catalog import Catalog, CatalogJson
@@ -72,6 +72,14 @@ async def get_latest(conn: AsyncConnection, app: str, before_seq: int | None = N
     query = query.order_by(deployments.c.seq.desc()).limit(1)
     rows = await _load_with_steps(conn, query if before_seq is None else query.where(deployments.c.seq < before_seq))
     return rows[0] if rows else None
+
+
+async def list_failed_apps(conn: AsyncConnection, apps: Sequence[str]) -> set[str]:
+    """Those of `apps` whose newest deployment that was not superseded has failed."""
+    is_relevant = deployments.c.app.in_(apps) & (deployments.c.status != "superseded")
+    newest = select(func.max(deployments.c.seq)).where(is_relevant).group_by(deployments.c.app)
+    query = select(deployments.c.app).where(deployments.c.seq.in_(newest), deployments.c.status == "failed")
+    return set((await conn.execute(query)).scalars())
 
 
 async def load_push_context(conn: AsyncConnection, app: str, abandoned: str | None, commit: str | None) -> PushContext:

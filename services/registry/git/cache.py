@@ -23,6 +23,7 @@ from services.registry.git.error_messages import (
     describe_missing_branch,
     describe_missing_tag,
 )
+from services.registry.git.local_heads import LocalHeads, read_ref_state
 from services.registry.git.remotes import GitRemote
 from services.registry.git.tags import TAG_PREFIX, find_newest_tag, list_tag_refs, parse_tags
 from services.registry.git.transport import GitTransport
@@ -64,6 +65,7 @@ class GitCache:
         self._git = git
         self._transport = GitTransport(git, address_policy)
         self._locks: dict[str, asyncio.Lock] = {}
+        self._local_heads = LocalHeads()
 
     async def check_git_version(self) -> None:
         """Log a warning when this host's Git cannot pin connections."""
@@ -75,8 +77,14 @@ class GitCache:
             log.get("registry").warning(OLD_GIT_WARNING, version=".".join(map(str, version)) or "none")
 
     async def read_remote_head(self, remote: GitRemote, timeout: float = HEAD_TIMEOUT_S) -> str:
-        """The newest commit that is followed, by `git ls-remote`. Raises RefNotFound."""
-        return (await self._find_head(remote, timeout))[1]
+        """The newest commit that is followed, by `git ls-remote` unless nothing has changed. Raises RefNotFound."""
+        state = await asyncio.to_thread(read_ref_state, remote)
+        if state and (head := self._local_heads.find(remote, state)):
+            return head
+        head = (await self._find_head(remote, timeout))[1]
+        if state:
+            self._local_heads.remember(remote, state, head)
+        return head
 
     async def _find_head(self, remote: GitRemote, timeout: float) -> tuple[str, str]:
         """The branch or tag that is followed, and its commit. Raises RefNotFound."""

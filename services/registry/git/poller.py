@@ -49,20 +49,19 @@ class Poller:
     async def _start_due_polls(self) -> None:
         async with self._database.read() as conn:
             seconds_left = await apps.seconds_until_poll(conn)
-            due = (
-                await apps.list_due_repositories(conn, await database_time(conn))
-                if seconds_left is not None and seconds_left <= 0
-                else []
-            )
-        if seconds_left is not None:
-            self.loop.run_within(max(MIN_SCAN_INTERVAL_S, seconds_left))
-        for repository in due:
-            self._executor.submit(repository.app, partial(self._poll_repository, repository))
+        if seconds_left is None:
+            return
+        self.loop.run_within(max(MIN_SCAN_INTERVAL_S, seconds_left))
+        if seconds_left <= 0:
+            async with self._database.write() as conn:
+                due = await apps.claim_due_polls(conn, await database_time(conn))
+                failed = await deployments.list_failed_apps(conn, [repository.app for repository in due])
+            for repository in due:
+                poll = partial(self._poll_repository, repository, has_failed=repository.app in failed)
+                self._executor.submit(repository.app, poll)
 
-    async def _poll_repository(self, repository: Repository) -> None:
-        async with self._database.write() as conn:
-            if not await apps.claim_poll(conn, repository, await database_time(conn)):
-                return
+    async def _poll_repository(self, repository: Repository, *, has_failed: bool) -> None:
+        """`has_failed`: its newest deployment."""
         try:
             head = await self._git_cache.read_remote_head(await self._remotes.resolve(repository))
         except MeshError as error:
@@ -70,18 +69,18 @@ class Poller:
             return
         if head != repository.head:
             await self._add_deployment(repository, head, is_retry=False)
-        else:
+        elif has_failed:
             await self._retry_failed_fetch(repository, head)
+        else:
+            await self._record_error(repository, None)
 
     async def _retry_failed_fetch(self, repository: Repository, head: str) -> None:
         """The head has not changed; deploy it again if its fetch failed and the back-off is over."""
         async with self._database.read() as conn:
-            newest, now = (
-                await deployments.list_page(conn, repository.app, MAX_COUNTED_RETRIES),
-                await database_time(conn),
-            )
-        retry_time = get_fetch_retry_time(newest)
-        if retry_time is not None and retry_time <= now:
+            newest = await deployments.list_page(conn, repository.app, MAX_COUNTED_RETRIES)
+            retry_time = get_fetch_retry_time(newest)
+            is_due = retry_time is not None and retry_time <= await database_time(conn)
+        if is_due:
             await self._add_deployment(repository, head, is_retry=True)
         else:
             await self._record_error(
