@@ -49,8 +49,8 @@ class LocalHeads:
 
     def find(self, remote: GitRemote, state: RefState) -> str | None:
         """The branch's head when it was asked in this `state`."""
-        known = self._heads.get((remote.url, remote.branch))
-        return known[1] if known and known[0] == state else None
+        entry = self._heads.get((remote.url, remote.branch))
+        return entry[1] if entry and entry[0] == state else None
 
     def remember(self, remote: GitRemote, state: RefState, head: str) -> None:
         """`state` must have been read before the head was asked."""
@@ -89,7 +89,7 @@ def _read_ref(file: Path) -> bytes | None:
 
 def _read_times(file: Path) -> tuple[int, int, int] | None:
     try:
-        found = os.stat(file)
+        status = os.stat(file)
     except OSError:
         return None
-    return found.st_ino, found.st_size, found.st_ctime_ns
+    return status.st_ino, status.st_size, status.st_ctime_ns
