@@ -1,6 +1,7 @@
 """What the output of a build says to people: the step that runs, and why it failed. Pure.
 
 BuildKit begins each line with the number of its step, and lines of programs with their time too: `#8 1.225 ERROR: …`.
+The excerpt at the end of a failed build has the time alone, and lines of the Dockerfile: `4 | >>> RUN …`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from collections.abc import Iterable
 
 MAX_PROGRESS = 200
 """Characters of a line that is shown as progress."""
-PREFIX = re.compile(r"#\d+ (?:\d+\.\d+ )?")
+PREFIX = re.compile(r"(?:#\d+ )?(?:\d+\.\d{1,3} )?")
 NOISE = re.compile(
-    r"sha256:|DONE|CACHED|exporting|writing image|naming to|transferring|resolve |extracting |-{3,}|> \[|$"
+    r"sha256:|DONE|CACHED|exporting|writing image|naming to|transferring|resolve |extracting |-{3,}|> \[|\d+ \||$"
 )
 """Lines that say nothing of the progress."""
 CONSEQUENCE = re.compile(
