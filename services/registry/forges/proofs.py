@@ -55,7 +55,7 @@ class BodySignature(HeaderProof):
     subject: str = "the body and the webhook's secret"
 
     def is_valid(self, delivery: IncomingDelivery, secret: str, now: float) -> bool:
-        return _are_equal(delivery.get_header(self.header), self.prefix + _hex_digest(secret, delivery.body))
+        return is_header_equal(delivery.get_header(self.header), self.prefix + _hex_digest(secret, delivery.body))
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class PayloadSignature(HeaderProof):
     subject: str = "the payload and the webhook's secret"
 
     def is_valid(self, delivery: IncomingDelivery, secret: str, now: float) -> bool:
-        return _are_equal(delivery.get_header(self.header), _hex_digest(secret, delivery.payload))
+        return is_header_equal(delivery.get_header(self.header), _hex_digest(secret, delivery.payload))
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class SecretToken(HeaderProof):
     subject: str = "the webhook's secret"
 
     def is_valid(self, delivery: IncomingDelivery, secret: str, now: float) -> bool:
-        return _are_equal(delivery.get_header(self.header), secret)
+        return is_header_equal(delivery.get_header(self.header), secret)
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class StandardWebhook(HeaderProof):
         text = f"{delivery.get_header('webhook-id')}.{time}.".encode("latin-1", "replace") + delivery.body
         expected = "v1," + base64.b64encode(hmac.digest(key, text, hashlib.sha256)).decode()
         signatures = delivery.get_header(self.header).split()
-        return any(_are_equal(signature, expected) for signature in signatures)
+        return any(is_header_equal(signature, expected) for signature in signatures)
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,8 @@ def _hex_digest(secret: str, content: bytes) -> str:
     return hmac.digest(secret.encode(), content, hashlib.sha256).hex()
 
 
-def _are_equal(presented: str, expected: str) -> bool:
-    """`presented` is a header: text of ISO 8859-1 for bytes that are UTF-8."""
+def is_header_equal(presented: str, expected: str) -> bool:
+    """In constant time. `presented` is of a header: text of ISO 8859-1 for bytes that are UTF-8."""
     return hmac.compare_digest(presented.encode("latin-1", "replace"), expected.encode())
 
 

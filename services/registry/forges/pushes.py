@@ -33,11 +33,14 @@ def find_change(changes: Iterable[Change], follows: Callable[[str], bool]) -> Ch
 
 
 def parse_github_push(event: str, document: Document) -> Changes:
-    """The form of GitHub, which Gitea, Forgejo, Gogs, GitBucket, Gitee and soft-serve share."""
+    """The form of GitHub, which Gitea, Forgejo, Gogs, GitBucket, Gitee and soft-serve share.
+
+    Gitea's "Test delivery" is a push from no commit to no commit: nothing was deleted.
+    """
     if event == "delete":
         return (_parse_deletion(document),)
     ref, commit = _get_text(document, "ref"), document.get("after")
-    deleted = document.get("deleted") is True or _is_zero(commit)
+    deleted = document.get("deleted") is True or (_is_zero(commit) and not _is_zero(document.get("before")))
     return (_make_change(ref, commit, deleted),)
 
 
@@ -120,7 +123,7 @@ def _make_change(ref: str | None, commit: object, deleted: bool) -> Change:
 
 def _parse_commit(value: object) -> str | None:
     fits = isinstance(value, str) and len(value) in (40, 64) and all(letter in "0123456789abcdef" for letter in value)
-    return str(value) if fits else None
+    return str(value) if fits and not _is_zero(value) else None
 
 
 def _is_zero(commit: object) -> bool:

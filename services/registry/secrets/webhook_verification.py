@@ -11,10 +11,9 @@ from libs.common.settings import Settings
 from services.registry.apps import Repository
 from services.registry.forges.forge_table import Forge
 from services.registry.forges.incoming_delivery import IncomingDelivery
-from services.registry.forges.proofs import is_proven
+from services.registry.forges.proofs import is_header_equal, is_proven
 from services.registry.forges.refusals import describe_secret_problem, list_presented_proofs, refuse_delivery
 from services.registry.secrets.reader import SecretReader
-from services.registry.secrets.tokens import constant_time_equal
 from services.registry.secrets.verification import authenticate_token
 
 MAX_INLINE_BYTES = 64_000
@@ -45,7 +44,7 @@ class WebhookVerifier:
         return describe_secret_problem(secret, list_presented_proofs(forge, delivery))
 
     async def _find_token_error(self, app: str, token: str, secret: str) -> str | None:
-        if constant_time_equal(token, secret):
+        if secret and is_header_equal(token, secret):
             return None
         try:
             caller, _ = await authenticate_token(self._settings, self._database, token)

@@ -52,6 +52,8 @@ def test_each_form_says_which_refs_changed_how(title: str) -> None:
         ({"ref": MAIN}, Change(MAIN)),
         ({"ref": MAIN, "after": ZEROS}, Change(MAIN, deleted=True)),
         ({"ref": MAIN, "after": "0" * 64}, Change(MAIN, deleted=True)),
+        ({"ref": MAIN, "before": COMMIT, "after": ZEROS}, Change(MAIN, deleted=True)),
+        ({"ref": MAIN, "before": ZEROS, "after": ZEROS}, Change(MAIN)),
         ({"ref": MAIN, "after": COMMIT, "deleted": True}, Change(MAIN, deleted=True)),
         ({"ref": "main", "after": COMMIT}, Change("main", COMMIT)),
         ({}, Change(None)),
