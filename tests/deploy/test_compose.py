@@ -5,6 +5,7 @@ import subprocess
 
 from tests.deploy.mesh import CHECKOUT, SERVICES, Mesh
 from tests.servers.engine import Engine
+from tests.servers.images import python_image
 
 
 def test_every_service_of_the_compose_file_becomes_healthy(compose: Mesh) -> None:
@@ -40,6 +41,21 @@ def test_the_gateway_of_the_compose_mesh_is_ready_and_protected(compose: Mesh) -
     assert compose.status("/api/v1/apps", compose.admin_token) == 200
     assert compose.status("/api/v1/apps", "wrong") == 401
     assert compose.status("/internal/table") == 404
+
+
+BUILD = """
+cd $(mktemp -d) && echo value > token
+printf 'FROM {base}\\nRUN --mount=type=secret,id=token test "$(cat /run/secrets/token)" = value\\n' > Dockerfile
+DOCKER_BUILDKIT=1 docker build --quiet --secret id=token,src=token .
+"""
+
+
+def test_the_worker_builds_images_with_secrets(compose: Mesh) -> None:
+    """With BuildKit, which the engine's own command has: its API alone has only the classic builder."""
+    base = python_image(compose.engine)
+    image = compose.compose("exec", "--no-TTY", "worker", "sh", "-ec", BUILD.format(base=base)).strip()
+    assert image.startswith("sha256:")
+    compose.engine.run("image", "rm", image)
 
 
 def test_the_engines_socket_is_found_wherever_it_is(docker_engine: Engine) -> None:
