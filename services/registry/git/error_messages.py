@@ -17,9 +17,13 @@ REDIRECTED = re.compile(r"The requested URL returned error: 30[12378]")
 SEVERITY_LABEL = re.compile(r"^(fatal|error): ")
 NO_REF = "couldn't find remote ref"
 CHECK_URL = "is the url of the Repository right?"
+ASKS_FOR_CREDENTIALS = (
+    "it asks for credentials, as forges do for a repository that is not there, too: "
+    "correct the url of the Repository, or name a Secret with them (credentials)"
+)
 ADVICE = (
     (NO_REF, "is the branch of the Repository right?"),
-    ("could not read Username", "it asks for credentials: name a Secret with them in the Repository (credentials)"),
+    ("could not read Username", ASKS_FOR_CREDENTIALS),
     ("Authentication failed", "are the values of the Repository's credentials right?"),
     ("Permission denied", "does the Repository's key have access?"),
     ("Host key verification failed", "does the Secret's known_hosts have the host's key?"),

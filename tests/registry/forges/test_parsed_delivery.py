@@ -1,5 +1,8 @@
 """What a delivery reports, and its id."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from libs.common.errors import Malformed
@@ -12,16 +15,36 @@ from services.registry.forges.parsed_delivery import (
     get_delivery_id,
     parse_delivery,
 )
+from services.registry.forges.proofs import is_proven
 from services.registry.forges.pushes import Change, find_change
 from tests.registry.forges.push_documents import COMMIT, MAIN
 from tests.registry.forges.sent_deliveries import SAMPLES, SampleForge, SentDelivery
 
 BY_NAME = {forge.name: forge for forge in FORGES}
+RECORDED_SECRET = "hook of stem"
+"""Of the webhooks of RECORDED."""
+RECORDED = json.loads(Path(__file__).with_name("recorded_gitea.json").read_bytes())
+"""Deliveries that a Gitea 1.26.0 sent, as it sent them."""
+RECORDED_COMMIT = "7f25c669ac8af71bd102c68a93e86c2531e8b5b1"
+RECORDED_CHANGES = {
+    "push": Change(MAIN, RECORDED_COMMIT),
+    "push as a form": Change(MAIN, RECORDED_COMMIT),
+    "push without a secret": Change(MAIN, RECORDED_COMMIT),
+    "annotated tag": Change("refs/tags/v1", "9f62f73325d19498ff2ed762eb240ce791c29b0c"),
+    "deleted tag": Change("refs/tags/v1", deleted=True),
+    "deleted branch": Change("refs/heads/side", deleted=True),
+    "test delivery": Change(MAIN),
+}
 
 
 def receive(sent: SentDelivery, **headers: str) -> IncomingDelivery:
     changed = {name.replace("_", "-"): value for name, value in headers.items()}
     return IncomingDelivery({**{name.lower(): value for name, value in sent.headers.items()}, **changed}, sent.body)
+
+
+def receive_recorded(name: str) -> IncomingDelivery:
+    sent = RECORDED[name]
+    return IncomingDelivery({header.lower(): value for header, value in sent["headers"].items()}, sent["body"].encode())
 
 
 def parse(delivery: IncomingDelivery) -> ParsedDelivery:
@@ -84,3 +107,22 @@ def test_what_is_logged_can_be_stored() -> None:
     assert describe_ref(Change("refs/heads/\0\ud800x")) == "refs/heads/\ufffd\ufffdx"
     assert describe_ref(Change("r" * 1000)) == "r" * 255
     assert describe_ref(Change(None)) is describe_ref(None) is None
+
+
+@pytest.mark.parametrize(("name", "change"), RECORDED_CHANGES.items(), ids=RECORDED_CHANGES)
+def test_what_a_real_gitea_sent_is_proven_and_read(name: str, change: Change) -> None:
+    delivery = receive_recorded(name)
+    forge, parsed = recognize_forge(delivery), parse(delivery)
+    assert (forge.name, parsed.changes, parsed.is_ping) == ("gitea", (change,), False)
+    assert parsed.delivery_id == delivery.get_header("X-Gitea-Delivery")
+    assert is_proven(forge.proofs, delivery, RECORDED_SECRET, 0.0) == (delivery.bearer_token is None)
+
+
+def test_every_recorded_delivery_has_a_case() -> None:
+    assert set(RECORDED) == set(RECORDED_CHANGES)
+
+
+def test_a_real_gitea_without_a_secret_sends_empty_signatures() -> None:
+    delivery = receive_recorded("push without a secret")
+    assert delivery.bearer_token == RECORDED_SECRET
+    assert (delivery.get_header("X-Gitea-Signature"), delivery.get_header("X-Hub-Signature-256")) == ("", "sha256=")

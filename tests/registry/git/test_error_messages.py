@@ -25,7 +25,8 @@ from services.registry.git.error_messages import describe_missing_branch, explai
         (
             "fatal: could not read Username for 'https://h': terminal prompts disabled\n",
             "could not read Username for 'https://h': terminal prompts disabled; "
-            "it asks for credentials: name a Secret with them in the Repository (credentials)",
+            "it asks for credentials, as forges do for a repository that is not there, too: "
+            "correct the url of the Repository, or name a Secret with them (credentials)",
         ),
         (
             "fatal: Authentication failed for 'https://h/x/'\n",
