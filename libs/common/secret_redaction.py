@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import quote
 
@@ -24,9 +24,9 @@ ALIGNMENTS = 3
 class SecretRedactor:
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._forms = sorted({form for value in values for form in list_forms(value)})
-        self._by_beginning: dict[bytes, list[bytes]] = {}
-        for form in self._forms:
-            self._by_beginning.setdefault(form[:MIN_LENGTH], []).append(form)
+        self._beginnings = {form[:MIN_LENGTH] for form in self._forms}
+        self._shorter = dict(_find_shorter(self._forms))
+        """The longest other form that a form begins with."""
 
     def redact(self, text: str) -> str:
         if not self._forms:
@@ -38,12 +38,26 @@ class SecretRedactor:
             content = content.replace(form, b"*" * len(form))
         return content
 
-    def _find_candidates(self, content: bytes) -> Sequence[bytes]:
-        """The forms that may be in `content`. A value of 64 KB has thousands: only those whose beginning is there."""
+    def _find_candidates(self, content: bytes) -> Iterable[bytes]:
+        """The forms that are in `content`, and with few of them any. A value of 64 KB has thousands."""
         if len(self._forms) <= FEW_FORMS:
             return self._forms
-        pieces = {content[start : start + MIN_LENGTH] for start in range(len(content) - MIN_LENGTH + 1)}
-        return [form for beginning in pieces & self._by_beginning.keys() for form in self._by_beginning[beginning]]
+        starts = range(len(content) - MIN_LENGTH + 1)
+        windows = {
+            content[start : start + LINE_WIDTHS[-1]]
+            for start in starts
+            if content[start : start + MIN_LENGTH] in self._beginnings
+        }
+        return {form for window in windows for form in self._iter_forms_at_start(window)}
+
+    def _iter_forms_at_start(self, window: bytes) -> Iterator[bytes]:
+        """What `window` begins with: of the forms before it in order, the last one, or one that that begins with."""
+        index = bisect_right(self._forms, window) - 1
+        form = self._forms[index] if index >= 0 else None
+        while form is not None:
+            if window.startswith(form):
+                yield form
+            form = self._shorter.get(form)
 
     def find_incomplete(self, content: bytes, start: int) -> int:
         """Where, from `start` on, the end of `content` may be the beginning of a value; its length if nowhere."""
@@ -80,6 +94,17 @@ class RedactedStream:
         obsolete = max(0, end - LINE_WIDTHS[-1])
         self._window, self._passed = self._window[obsolete:], end - obsolete
         return passed
+
+
+def _find_shorter(forms: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Pairs of a form and the longest other one that it begins with. `forms` are in order."""
+    beginnings: list[bytes] = []
+    for form in forms:
+        while beginnings and not form.startswith(beginnings[-1]):
+            beginnings.pop()
+        if beginnings:
+            yield form, beginnings[-1]
+        beginnings.append(form)
 
 
 def list_forms(value: str) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import model_validator
 
+from libs.common.dockerfile_frontend import SYNTAX_ARGUMENT
 from libs.common.manifests.fields import (
     Duration,
     Folder,
@@ -40,6 +41,12 @@ class Build(Section):
         for name in WRITTEN_ONLY if self.dockerfile is not None else ():
             if getattr(self, name):
                 raise ValueError(f'"{name}" is for a Dockerfile that the platform writes; say it in "dockerfile"')
+        return self
+
+    @model_validator(mode="after")
+    def check_arguments(self) -> Self:
+        if SYNTAX_ARGUMENT in self.args:
+            raise ValueError(f'"args" must not name {SYNTAX_ARGUMENT}: Docker\'s own frontend reads the Dockerfile')
         return self
 
 

@@ -19,6 +19,9 @@ from services.registry.secrets.verification import authenticate_token
 
 router = APIRouter(prefix="/internal", include_in_schema=False)
 
+MAX_TASK_VALUES = 1_000_000
+"""Characters that the Secrets of one task have at most: the worker looks for all of them in what the task writes."""
+
 
 @router.post("/tokens/verify")
 async def verify_token(query: TokenQuery, deps: DependenciesDep) -> OrjsonResponse:
@@ -62,7 +65,15 @@ async def list_access_changes(deps: DependenciesDep, since: int = 0) -> OrjsonRe
 @router.post("/apps/{ns}/secrets/values")
 async def get_secret_values(ns: str, query: SecretsQuery, deps: DependenciesDep) -> OrjsonResponse:
     """Decrypted values, for the worker that starts a task. Never logged."""
-    values_by_name = {name: await deps.secret_reader.get_values(ns, name) for name in query.names}
+    values_by_name, size = dict[str, dict[str, str]](), 0
+    for name in query.names:
+        values_by_name[name] = await deps.secret_reader.get_values(ns, name)
+        size += sum(len(value) for value in values_by_name[name].values())
+        if size > MAX_TASK_VALUES:
+            advice = "name fewer of them, or keep large ones in a DataBox"
+            raise Conflict(
+                f"the values of {', '.join(values_by_name)} have over {MAX_TASK_VALUES:,} characters; {advice}"
+            )
     missing = [name for name, pairs in values_by_name.items() if not pairs]
     if missing:
         raise Conflict(f"no value yet for {', '.join(missing)}", missing=missing)

@@ -23,6 +23,18 @@ DISPATCHED_COUNTS = (
 _BUILT = select(images.c.image).where(images.c.image == tasks.c.image)
 _HAS_IMAGE = or_(~exists(_BUILT), exists(_BUILT.where(images.c.engine == bindparam("engine"))))
 """The task's image was not built, or this engine has it."""
+_HELD_BUILD = tasks.alias("held_build")
+_IS_FIRST_BUILD = or_(
+    tasks.c.kind != "build",
+    ~exists().where(
+        _HELD_BUILD.c.worker == bindparam("worker_name"),
+        _HELD_BUILD.c.state == "claimed",
+        _HELD_BUILD.c.stop_requested.is_(False),
+        _HELD_BUILD.c.kind == "build",
+        _HELD_BUILD.c.app == tasks.c.app,
+    ),
+)
+"""A worker builds one image of an app at a time: builds without an end leave its other place to other apps."""
 
 
 def _ready_in_order(limit: int | None) -> Select[Any]:
@@ -74,6 +86,7 @@ def _next_query(limit: int | None) -> Select[Any]:
     query = _ready_in_order(limit).with_only_columns(tasks.c.id, tasks.c.app, tasks.c.run, draining, DatabaseNow())
     query = query.where(tasks.c.resource_class.in_(bindparam("classes", expanding=True)))
     query = query.where(tasks.c.kind.in_(bindparam("kinds", expanding=True)), or_(tasks.c.image.is_(None), _HAS_IMAGE))
+    query = query.where(_IS_FIRST_BUILD)
     return query.limit(bindparam("max_rows"))
 
 

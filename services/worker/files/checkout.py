@@ -7,9 +7,10 @@ import os
 import shutil
 import tarfile
 import tempfile
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from libs.common.errors import MeshError
@@ -54,7 +55,7 @@ class CheckoutCache:
             self._borrowed[folder] -= 1
             if not self._borrowed[folder]:
                 del self._borrowed[folder]
-                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                await _remove_tree(folder)
 
     async def _fetch_source(self, app: str, commit: str, folder: Path) -> None:
         temp_folder = Path(tempfile.mkdtemp(prefix=f".{commit[:12]}-", dir=folder.parent))
@@ -79,6 +80,13 @@ class CheckoutCache:
             with target.open("wb") as file:
                 async for chunk in response.content.iter_chunked(CHUNK):
                     file.write(chunk)
+
+
+async def _remove_tree(folder: Path) -> None:
+    """It is moved away at once: who borrows the tree while the files are removed gets another copy."""
+    with suppress(FileNotFoundError):
+        obsolete_tree = folder.rename(folder.parent / f".{folder.name[:12]}-{uuid.uuid4().hex}")
+        await asyncio.to_thread(shutil.rmtree, obsolete_tree, ignore_errors=True)
 
 
 def extract_archive(archive_file: Path, folder: Path) -> None:

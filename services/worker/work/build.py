@@ -8,6 +8,7 @@ from pathlib import Path
 
 from libs.common.build_files import read_build_files
 from libs.common.dockerfile import DOCKERFILE, Recipe, UnwritableDockerfile, write_dockerfile
+from libs.common.dockerfile_frontend import find_foreign_frontend
 from libs.common.protocol.build import BuildSpec
 from libs.common.python_packages import InvalidProject
 from services.worker.context import WorkerContext, throttle_progress
@@ -25,6 +26,7 @@ from services.worker.work.image import RETRY_DELAYS_S, retry_passing
 from services.worker.work.monitoring import follow_log_and_progress
 
 FAILURE = "build"
+FOREIGN_FRONTEND = 'the Dockerfile has the syntax "{}"; only docker/dockerfile can be built here: remove the line'
 
 
 class Build:
@@ -68,6 +70,8 @@ class Build:
         """The folder's own, else a written one. Raises TaskFailed."""
         existing = folder / (self.spec.dockerfile or DOCKERFILE)
         if existing.is_file():
+            if frontend := find_foreign_frontend(existing.read_bytes()):
+                raise TaskFailed(FAILURE, FOREIGN_FRONTEND.format(frontend))
             return existing
         if self.spec.dockerfile is not None:
             raise TaskFailed(FAILURE, f'there is no file "{self.spec.dockerfile}" in the folder "{self.spec.context}"')

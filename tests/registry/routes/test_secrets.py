@@ -37,6 +37,19 @@ async def test_other_keys_stay_null_removes_one_and_the_same_value_changes_nothi
     assert (await registry.call("POST", VALUES, {"names": ["keys"]})).body["secrets"] == {"keys": {"B": "2"}}
 
 
+async def test_more_values_than_a_worker_can_hide_are_409(registry: Registry) -> None:
+    await create_app(registry)
+    values = {f"K{number}": "x" * 60_000 for number in range(9)}
+    for name in ("big", "bigger"):
+        await registry.call("PUT", f"{SECRETS}/{name}", {"data": values})
+    assert (await registry.call("POST", VALUES, {"names": ["big"]})).status == 200
+    answer = await registry.call("POST", VALUES, {"names": ["big", "bigger"]})
+    sentence = (
+        "the values of big, bigger have over 1,000,000 characters; name fewer of them, or keep large ones in a DataBox"
+    )
+    assert (answer.status, answer.body["detail"]) == (409, sentence)
+
+
 async def test_names_without_a_value_are_409_and_named(registry: Registry) -> None:
     await create_app(registry)
     await registry.call("PUT", f"{SECRETS}/keys", {"data": {"A": "1"}})

@@ -20,6 +20,13 @@ def built_catalog(tree: str = "1f" * 20) -> dict[str, Any]:
     return {**catalog_json(manifests), "trees": {".": tree}}
 
 
+def two_builds_catalog() -> dict[str, Any]:
+    """Its component and its stages are built with other arguments."""
+    built = b'existingImageName: "python:3.12"'
+    manifests = MANIFESTS.replace(built, b"build: {args: {N: '1'}}", 1).replace(built, b"build: {}")
+    return {**catalog_json(manifests), "trees": {".": "1f" * 20}}
+
+
 async def connect(mesh: Mesh, *have: Any, worker: str = "w1", engine: str = ENGINE) -> Any:
     return await mesh.send_heartbeat(*have, worker=worker, kinds=KINDS, engine=engine)
 
@@ -191,6 +198,19 @@ async def test_an_engine_keeps_what_is_live_what_was_before_and_what_is_being_bu
     assert await list_removable(is_full=True) == [images["1a"]]
     await mesh.deploy("d10", built_catalog("1a" * 20))
     assert (await claim_build(mesh))["spec"]["key"] == keys["1a"], "it is built again"
+
+
+async def test_a_worker_builds_one_image_of_an_app_at_a_time(mesh: Mesh) -> None:
+    """Else builds without an end would take both its places, and no other app could deploy."""
+    await connect(mesh)
+    await mesh.deploy("d1", two_builds_catalog())
+    first = await claim_build(mesh)
+    assert await mesh.claim_once(kinds=KINDS, engine=ENGINE) is None
+    await mesh.deploy("d2", built_catalog(), app="oak")
+    assert (await claim_build(mesh))["app"] == "oak"
+    await mesh.report(first, "succeeded", image=IMAGE, engine=ENGINE)
+    second = await claim_build(mesh)
+    assert (second["app"], second["spec"]["key"] != first["spec"]["key"]) == ("leaf", True)
 
 
 async def test_an_image_that_its_engine_has_lost_is_built_by_the_next_deployment(mesh: Mesh) -> None:

@@ -1,12 +1,16 @@
 """An extracted tree never points outside its folder, with and without the interpreter's own check."""
 
 import io
+import shutil
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from services.worker.files.checkout import extract_archive
+from libs.common.http.client import open_service_clients
+from services.worker.files.checkout import CheckoutCache, extract_archive
+from tests.worker.fake_mesh import FakeMesh
 
 LINK, HARD, FILE, DEVICE = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.REGTYPE, tarfile.CHRTYPE
 
@@ -70,3 +74,24 @@ def test_a_link_that_leads_outside_by_way_of_another_is_left_out(tmp_path: Path)
     extract_archive(make_tar(tmp_path, *members), tmp_path / "tree")
     assert not (tmp_path / "tree/out").is_symlink()
     assert (tmp_path / "tree/b.py").read_text() == "x = 1"
+
+
+async def test_a_tree_is_away_before_its_files_are_removed(
+    mesh: FakeMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who borrows it meanwhile would be given a folder that becomes empty."""
+    tree = tmp_path / "leaf" / "c0ffee"
+    tree.mkdir(parents=True)
+    seen: list[bool] = []
+    remove = shutil.rmtree
+
+    def watch(path: Path, **options: Any) -> None:
+        seen.append(tree.exists())
+        remove(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", watch)
+    async with open_service_clients(mesh.make_settings(tmp_path)) as peers:
+        async with CheckoutCache(tmp_path, peers.registry).borrow("leaf", "c0ffee") as borrowed:
+            assert borrowed == tree
+    assert seen == [False]
+    assert list(tree.parent.iterdir()) == []
