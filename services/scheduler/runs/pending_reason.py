@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from services.scheduler.model.eligible_workers import Engines, explain_no_worker
 from services.scheduler.model.reason import Reason, reason
 from services.scheduler.model.task import QueueEntry, Task
 from services.scheduler.model.worker import Worker
@@ -16,27 +17,19 @@ class QueueSnapshot:
     """Ready stages, best first."""
     workers: Sequence[Worker] = ()
     """Alive workers."""
-    engines: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """The engines that have a built image, by its id."""
+    engines: Engines = field(default_factory=dict)
 
     def pending_reason(self, task: Task) -> Reason:
         """Why no worker has claimed this task yet."""
         if self is NO_SNAPSHOT:
             return reason("starting")
-        resource_class = task.resource_class
-        suitable = [worker for worker in self.workers if resource_class in worker.classes]
-        if not suitable:
-            return reason("no_worker_for", resource_class)
-        engines = self.engines.get(task.image or "")
-        if engines is not None and not any(worker.engine in engines for worker in suitable):
-            return reason("no_worker_for", "its image, which only the engine that built it has")
-        if all(worker.draining for worker in suitable):
-            return reason("paused", f"every worker of class {resource_class} is draining")
+        if obstacle := explain_no_worker(task, self.workers, self.engines):
+            return obstacle
         if task.reason and task.reason.code in ("lost", "returned"):
             return task.reason
         if runs_ahead := self._runs_ahead(task):
             return reason("runs_ahead", str(runs_ahead))
-        return reason("workers_busy", f"waits for a free slot of class {resource_class}")
+        return reason("workers_busy", f"waits for a free slot of class {task.resource_class}")
 
     def _runs_ahead(self, task: Task) -> int:
         earlier_runs: set[str] = set()

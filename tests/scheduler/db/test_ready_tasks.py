@@ -21,8 +21,9 @@ def waiting(run: str = "r_1", kind: str = "cpu", **fields: Any) -> Task:
                 resource_class=kind, **fields)  # fmt: skip
 
 
-def worker(*classes: str, draining: bool = False) -> Worker:
-    return Worker(name="w", host="h", classes=list(classes), slots=1, free=0, labels={}, draining=draining, seen_at=0.0)
+def worker(*classes: str, draining: bool = False, engine: str | None = None) -> Worker:
+    return Worker(name="w", host="h", classes=list(classes), slots=1, free=0, labels={}, draining=draining, seen_at=0.0,
+                  engine=engine)  # fmt: skip
 
 
 READY_STAGES = [("r_0", "cpu"), ("r_0", "cpu"), ("r_g", "gpu"), ("r_1", "cpu"), ("r_2", "cpu")]
@@ -54,6 +55,16 @@ READY_STAGES = [("r_0", "cpu"), ("r_0", "cpu"), ("r_g", "gpu"), ("r_1", "cpu"), 
             waiting(image="sha256:1"),
             "no_worker_for",
             "its image, which only the engine that built it has",
+        ),
+        (
+            QueueSnapshot(
+                READY_STAGES,
+                [worker("cpu", draining=True, engine="e"), worker("cpu", engine="f")],
+                {"sha256:1": frozenset({"e"})},
+            ),
+            waiting(image="sha256:1"),
+            "paused",
+            "every worker that has its image is draining",
         ),
         (QueueSnapshot(READY_STAGES, [worker("cpu")], {}), waiting(image="sha256:1"), "runs_ahead", "1"),
     ],

@@ -89,6 +89,28 @@ async def test_what_runs_a_built_image_is_given_only_to_an_engine_that_has_it(me
     assert (await mesh.claim("w1", kinds=KINDS, engine=ENGINE))["kind"] == "instance"
 
 
+async def test_a_component_that_waits_for_the_engine_of_its_image_says_so(mesh: Mesh) -> None:
+    await connect(mesh)
+    await connect(mesh, worker="w2", engine=OTHER)
+    await mesh.deploy("d1", built_catalog())
+    await mesh.report(await claim_build(mesh), "succeeded", image=IMAGE, engine=ENGINE)
+    await until_started(mesh, "d1")
+    assert await show_component(mesh) == ("starting", None, None)
+    await mesh.call("POST", "/api/v1/workers/w1/drain", headers=OWNER)
+    paused = {"code": "paused", "detail": "every worker that has its image is draining"}
+    assert await show_component(mesh) == ("waiting", paused, paused)
+    await connect(mesh, engine=OTHER)
+    gone = {"code": "no_worker_for", "detail": "its image, which only the engine that built it has"}
+    assert await show_component(mesh) == ("waiting", gone, gone)
+
+
+async def show_component(mesh: Mesh) -> tuple[Any, Any, Any]:
+    """Its status and reason, and the reason of its only instance."""
+    _, component, _ = await mesh.call("GET", "/api/v1/apps/leaf/components/echo", headers=OWNER)
+    (instance,) = component["instances"]
+    return component["status"], component["reason"], instance["reason"]
+
+
 async def test_nothing_is_built_when_nothing_has_changed(mesh: Mesh) -> None:
     await deploy(mesh, "d1")
     await mesh.deploy("d2", built_catalog())
