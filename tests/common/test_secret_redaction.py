@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from urllib.parse import quote
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -34,6 +35,12 @@ def encode_base64(text: str) -> str:
 )
 def test_a_value_is_hidden_in_the_forms_that_programs_write(text: str, redacted: str) -> None:
     assert SecretRedactor([VALUE]).redact(text) == redacted
+
+
+@pytest.mark.parametrize("encoded", [quote, quote_plus, lambda text: quote(text, safe="!'()*")])
+def test_a_value_is_hidden_in_the_urls_of_other_programs(encoded: Callable[[str], str]) -> None:
+    value = "it's a (s3cret)/value*!"
+    assert set(SecretRedactor([value]).redact(encoded(value))) == {"*"}
 
 
 def test_a_short_value_is_not_hidden() -> None:
