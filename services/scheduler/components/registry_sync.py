@@ -17,7 +17,7 @@ from libs.common.protocol.deployment import (
     StartingDeployments,
 )
 from services.scheduler.components import app_removal, rollout_reporter
-from services.scheduler.db import Connection, apps, rollouts, version_counters
+from services.scheduler.db import Connection, apps, built_images, rollouts, version_counters
 from services.scheduler.live_catalog_cache import LiveCatalogCache
 from services.scheduler.model.rollout import Rollout
 from services.scheduler.tasks.transition_applier import TransitionApplier
@@ -70,18 +70,21 @@ async def _reject_revision(registry: ServiceClient, item: StartingDeployment, pr
 async def _add_rollout(db: Database, item: StartingDeployment) -> bool:
     """Insert a rollout for the revision. Whether it is new."""
     async with db.write() as conn:
+        now = await database_time(conn)
         rollout = Rollout(
             deployment=item.id,
             app=item.app,
             commit=item.commit,
             status="starting",
             catalog=dict(item.catalog),
-            created_at=await database_time(conn),
+            created_at=now,
             images=await _get_repeated_images(conn, item),
         )
         added = await rollouts.add_rollout(conn, rollout)
         if added:
             await apps.put(conn, item.app, {})
+            if item.promoted_from is not None:
+                await built_images.copy(conn, item.promoted_from, item.app, rollout.images, now)
     if added:
         get("scheduler").info("Rollout started", app=item.app, deployment=item.id, commit=item.commit[:10])
     return added

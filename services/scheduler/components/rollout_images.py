@@ -187,7 +187,7 @@ def find_logs(
     requested: Sequence[RequestedImage], tasks: Sequence[Task], built: Sequence[BuiltImage]
 ) -> dict[str, str]:
     """The log of the build of each component and stage whose build has begun."""
-    logs = {image.key: image.log for image in built}
+    logs = {image.key: image.log for image in built if image.log}
     logs |= {task.fingerprint: planner.build_log_name(task) for task in tasks if task.kind == "build" and task.attempt}
     return {user: logs[image.name] for image in requested for user in image.users if image.name in logs}
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from sqlalchemy import delete as delete_rows
 from sqlalchemy import or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
+from libs.common.protocol.image_inventory import EngineImage, ImageInventory
 from services.scheduler.db.tables import apps, images, rollouts, tasks
 from services.scheduler.model.built_image import BuiltImage
 from services.scheduler.model.task import OPEN_STATES
@@ -25,6 +27,16 @@ async def save(conn: AsyncConnection, app: str, built: BuiltImage, now: float) -
     await conn.execute(
         statement.values(values).on_conflict_do_update(index_elements=["app", "key", "engine"], set_=updates)
     )
+
+
+async def copy(conn: AsyncConnection, source: str, app: str, exact: Mapping[str, str], now: float) -> None:
+    """Let an app run images that were built for another one; `exact`: those of a deployment, by key.
+
+    The logs of their builds stay with `source`.
+    """
+    for built in await list_by_keys(conn, source, list(exact)):
+        if built.image == exact[built.key]:
+            await save(conn, app, replace(built, log=""), now)
 
 
 async def list_by_keys(conn: AsyncConnection, app: str, keys: Sequence[str]) -> list[BuiltImage]:
@@ -46,6 +58,12 @@ async def mark_used(conn: AsyncConnection, app: str, keys: Sequence[str], now: f
     if keys:
         used = update(images).where(images.c.app == app, images.c.key.in_(keys))
         await conn.execute(used.values(used_at=now))
+
+
+async def list_apps(conn: AsyncConnection, inventory: ImageInventory) -> set[str]:
+    """The apps for which images of an engine were built, or to which they were promoted."""
+    query = select(images.c.app).where(images.c.image.in_([image.image for image in inventory.images])).distinct()
+    return {image.app for image in inventory.images} | set((await conn.execute(query)).scalars())
 
 
 async def list_needed(conn: AsyncConnection, names: Collection[str]) -> frozenset[str]:
@@ -78,12 +96,14 @@ async def list_last_uses(conn: AsyncConnection, engine: str) -> dict[tuple[str, 
 
 
 async def forget(conn: AsyncConnection, app: str, image: str) -> None:
-    """Forget an image that could not be had where it should be."""
-    await conn.execute(delete_rows(images).where(images.c.app == app, images.c.image == image))
+    """Forget an image of the app that could not be had where it should be; every app to which it was promoted, too."""
+    of_app = select(images.c.image).where(images.c.app == app, images.c.image == image)
+    await conn.execute(delete_rows(images).where(images.c.image.in_(of_app.scalar_subquery())))
 
 
-async def delete(conn: AsyncConnection, engine: str, keys: Sequence[tuple[str, str]]) -> None:
-    """Forget images of an engine, by app and key; those in an image registry stay."""
-    if keys:
-        named = tuple_(images.c.app, images.c.key).in_(list(keys))
-        await conn.execute(delete_rows(images).where(images.c.engine == engine, named))
+async def delete(conn: AsyncConnection, engine: str, removed: Sequence[EngineImage]) -> None:
+    """Forget images of an engine, with the apps to which they were promoted; those in an image registry stay."""
+    if removed:
+        built = tuple_(images.c.app, images.c.key).in_([(image.app, image.key) for image in removed])
+        promoted = tuple_(images.c.key, images.c.image).in_([(image.key, image.image) for image in removed])
+        await conn.execute(delete_rows(images).where(images.c.engine == engine, built | promoted))

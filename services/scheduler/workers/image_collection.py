@@ -32,11 +32,11 @@ async def collect_images(db: Database, inventory: ImageInventory) -> RemovableIm
     """Forget what the engine may remove, so that nobody is given a task for it, and name it."""
     async with db.write() as conn:
         now = await database_time(conn)
-        needed = await built_images.list_needed(conn, {image.app for image in inventory.images})
+        needed = await built_images.list_needed(conn, await built_images.list_apps(conn, inventory))
         last_uses = await built_images.list_last_uses(conn, inventory.engine)
         oldest = now if inventory.is_full else now - UNUSED_AFTER_S
         removable = select_removable(inventory.images, needed, last_uses, oldest)
-        await built_images.delete(conn, inventory.engine, [(image.app, image.key) for image in removable])
+        await built_images.delete(conn, inventory.engine, removable)
     for image in removable:
         get("scheduler").info("Image unused", app=image.app, key=image.key, engine=inventory.engine)
     return RemovableImages(images=tuple(dict.fromkeys(image.image for image in removable)))

@@ -242,5 +242,56 @@ async def test_an_image_that_its_engine_has_lost_is_built_by_the_next_deployment
     assert (await claim_kind(mesh, "build"))["spec"]["key"]
 
 
+async def promote(mesh: Mesh, deployment: str, of: str = "d1") -> None:
+    await mesh.deploy(deployment, built_catalog(), app="oak", rollback_to=of, promoted_from="leaf")
+
+
+async def test_a_promotion_runs_the_image_that_was_built_for_its_source(mesh: Mesh) -> None:
+    first = await deploy(mesh, "d1")
+    await promote(mesh, "e1")
+    instance = await claim_kind(mesh, "instance")
+    assert (instance["app"], instance["spec"]["image"]) == ("oak", IMAGE)
+    await connect(mesh, *map(healthy_status, (first, instance)))
+    await mesh.until_live("e1")
+    assert steps(mesh, "e1")["images"].endswith(f" is sha256:{'1a' * 6}")
+
+
+async def test_a_promotion_runs_the_image_of_its_source_rather_than_one_of_its_own(mesh: Mesh) -> None:
+    earlier = "sha256:" + "9c" * 32
+    await connect(mesh)
+    await mesh.deploy("e0", built_catalog(), app="oak")
+    await mesh.report(await claim_build(mesh), "succeeded", image=earlier, engine=ENGINE)
+    assert (await start(mesh, "e0"))["spec"]["image"] == earlier
+    await deploy(mesh, "d1")
+    await promote(mesh, "e1")
+    assert (await claim_kind(mesh, "instance"))["spec"]["image"] == IMAGE
+
+
+async def test_a_promoted_image_is_kept_when_its_source_runs_others(mesh: Mesh) -> None:
+    await connect(mesh)
+    await mesh.deploy("d1", built_catalog())
+    build = await claim_build(mesh)
+    key = build["spec"]["key"]
+    await mesh.report(build, "succeeded", image=IMAGE, engine=ENGINE)
+    first = await start(mesh, "d1")
+    await promote(mesh, "e1")
+    promoted = await claim_kind(mesh, "instance")
+    await connect(mesh, *map(healthy_status, (first, promoted)))
+    await mesh.until_live("e1")
+    await mesh.peer.delete("/internal/apps/leaf")
+    body = {"engine": ENGINE, "is_full": True, "images": [{"app": "leaf", "key": key, "image": IMAGE}]}
+    assert (await mesh.peer.post("/internal/images", body))["images"] == []
+
+
+async def test_a_promotion_builds_an_image_that_the_engine_has_lost(mesh: Mesh) -> None:
+    await deploy(mesh, "d1")
+    await promote(mesh, "e1")
+    instance = await claim_kind(mesh, "instance")
+    await mesh.report(instance, "failed", reason={"code": "image", "detail": "the engine does not have the image"})
+    await promote(mesh, "e2")
+    build = await claim_kind(mesh, "build")
+    assert build["app"] == "oak"
+
+
 async def claim_kind(mesh: Mesh, kind: str) -> dict[str, Any]:
     return await mesh.claim("w1", kind=kind, kinds=KINDS, engine=ENGINE)
