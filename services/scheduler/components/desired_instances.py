@@ -103,6 +103,11 @@ class InstanceSet:
             Catalog.from_json(self.app.catalog), self.app.commit, self._secret_versions, self.scales
         )
 
+    @property
+    def outdated(self) -> list[Task]:
+        """Instances with an older value of a Secret, which serve until those with the new one are healthy."""
+        return select_outdated(self.desired_live, self.tasks)
+
     def desired_by_rollout(self, rollout: Rollout) -> list[DesiredInstance]:
         """Instances of the new revision, at least one per component: a revision that cannot start must not go live."""
         return desired_instances(
@@ -175,6 +180,31 @@ def to_stop(instances: Iterable[DesiredInstance], tasks: Collection[Task], repla
         if get_task_key(task) not in keys or (task.id in replaced and get_task_key(task) in healthy_keys)
     )
     return [task for task in unwanted if task.is_open and not task.stop_requested]
+
+
+def select_outdated(live: Iterable[DesiredInstance], tasks: Collection[Task]) -> list[Task]:
+    """Healthy instances that differ only in versions of Secrets from `live` ones that are not healthy yet.
+
+    None with a GPU: its successor waits for that.
+    """
+    healthy_keys = {get_task_key(task) for task in tasks if task.is_healthy and not task.stop_requested}
+    awaited = {(instance.name, instance.replica): instance for instance in live if instance.key not in healthy_keys}
+    return [
+        task
+        for task in tasks
+        if task.is_healthy
+        and not task.stop_requested
+        and task.resource_class != "gpu"
+        and (successor := awaited.get((task.name, task.replica))) is not None
+        and _has_same_spec(task, successor)
+    ]
+
+
+def _has_same_spec(task: Task, instance: DesiredInstance) -> bool:
+    """But for what is no part of an instance's identity."""
+    changing: dict[str, Any] = {"restart_requested": False, "other_boxes": ()}
+    spec = task.instance_spec
+    return spec is not None and spec.model_copy(update=changing) == instance.spec.model_copy(update=changing)
 
 
 def matching_tasks(instances: Iterable[DesiredInstance], tasks: Iterable[Task]) -> list[Task]:

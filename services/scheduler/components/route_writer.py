@@ -33,5 +33,7 @@ async def write_routes(conn: Connection, instance_set: InstanceSet) -> bool:
 
 
 def _build_routes(instance_set: InstanceSet, old_routes: AppRoutes) -> AppRoutes:
-    app, live_tasks = instance_set.app, desired_instances.matching_tasks(instance_set.desired_live, instance_set.tasks)
-    return route_builder.build_app_routes(Catalog.from_json(app.catalog or {}), live_tasks, app.access, old_routes)
+    app = instance_set.app
+    live_tasks = desired_instances.matching_tasks(instance_set.desired_live, instance_set.tasks)
+    serving = [*live_tasks, *instance_set.outdated]
+    return route_builder.build_app_routes(Catalog.from_json(app.catalog or {}), serving, app.access, old_routes)
