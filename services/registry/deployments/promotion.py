@@ -36,3 +36,12 @@ def explain_different_repositories(source: Repository, target: Repository, hoste
     else:
         advice = f"give its Repository the url {redact_url(source.url)} with mlmesh apply, or push the commit there"
     return f"{target.app} is deployed from {place}, which is not the repository of {source.app}; {advice}"
+
+
+def explain_unrelated_commit(source: str, target: Repository, hosted_url: str, commit: str) -> str:
+    """Why a commit is refused that shares no history with what the target has, and what to do."""
+    return (
+        f"commit {commit[:12]} of {source} has no ancestor in common with what {target.app} has; if it is to replace "
+        f"that, push it to the repository of {target.app}: "
+        f"git push --force {hosted_url} {commit[:12]}:refs/heads/{target.branch}"
+    )

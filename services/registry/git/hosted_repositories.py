@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -100,6 +101,21 @@ class HostedRepositories:
         refspec = f"+{commit}:{PROMOTED_PREFIX}{commit}"
         arguments = (*FETCH_COMMAND, *origin.arguments, "--", origin.url, refspec)
         await self._run(target, *arguments, timeout=COPY_TIMEOUT_S)
+
+    async def has_promoted(self, app: str, commit: str) -> bool:
+        return await self.read_ref(app, f"{PROMOTED_PREFIX}{commit}") is not None
+
+    async def drop_promoted(self, app: str, commit: str) -> None:
+        """Take back `copy_commit`: maintenance deletes what only it had brought."""
+        await self._run(app, "update-ref", "-d", f"{PROMOTED_PREFIX}{commit}")
+
+    async def is_related(self, app: str, commit: str, commits: Iterable[str]) -> bool:
+        """Whether a commit has an ancestor in common with one of `commits`, or is one of them."""
+        for other in commits:
+            with suppress(GitFailed):
+                await self._run(app, "merge-base", commit, other)
+                return True
+        return False
 
     async def delete(self, app: str) -> None:
         await asyncio.to_thread(shutil.rmtree, self.get_folder(app), ignore_errors=True)

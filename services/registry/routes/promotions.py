@@ -14,7 +14,7 @@ from services.registry.apps import Repository
 from services.registry.db import Connection, apps, deployments
 from services.registry.dependencies import AppNotFound, CallerDep, Dependencies, DependenciesDep
 from services.registry.deployments.progress import log_superseded
-from services.registry.deployments.promotion import explain_different_repositories
+from services.registry.deployments.promotion import explain_different_repositories, explain_unrelated_commit
 from services.registry.deployments.state import Deployment, DeploymentJson, DeploymentTrigger
 from services.registry.git.remotes import NoRepository
 from services.registry.routes.deployments import accept_deployment
@@ -44,9 +44,9 @@ async def promote(
         if await apps.get(conn, ns) is None:
             raise AppNotFound(ns)
         source = await _find_source(conn, body.source, body.commit)
-        is_hosted = await _check_repositories(deps, conn, ns, source)
-    if is_hosted and body.source != ns:
-        await deps.hosted.copy_commit(body.source, ns, source.commit_id or "")
+        target, live = await _check_repositories(deps, conn, ns, source), await deployments.get_live(conn, ns)
+    if target.url is None and body.source != ns:
+        await _copy_commit(deps, source, target, live)
     async with deps.database.write() as conn:
         if await apps.get(conn, ns, lock=True) is None:
             raise AppNotFound(ns)
@@ -73,13 +73,27 @@ async def _find_source(conn: Connection, app: str, commit: str | None) -> Deploy
     return deployment
 
 
-async def _check_repositories(deps: Dependencies, conn: Connection, app: str, deployment: Deployment) -> bool:
-    """Whether the mesh hosts both repositories. Raises NoRepository, Conflict."""
+async def _check_repositories(deps: Dependencies, conn: Connection, app: str, deployment: Deployment) -> Repository:
+    """That of the app, in which the commit may be deployed. Raises NoRepository, Conflict."""
     source, target = await _get_repository(conn, deployment.app), await _get_repository(conn, app)
     hosted_url = deps.hosted.get_url(app)
     if problem := explain_different_repositories(source, target, hosted_url, deployment.commit_id or ""):
         raise Conflict(problem)
-    return target.url is None
+    return target
+
+
+async def _copy_commit(deps: Dependencies, source: Deployment, target: Repository, live: Deployment | None) -> None:
+    """Between two hosted repositories. Raises Conflict when the target has another history."""
+    app, commit = target.app, source.commit_id or ""
+    was_there = deps.hosted.exists(app) and await deps.hosted.has_promoted(app, commit)
+    await deps.hosted.copy_commit(source.app, app, commit)
+    ref = await deps.hosted.find_followed_ref(app, target.branch, target.tags)
+    head = await deps.hosted.read_ref(app, f"{ref}^{{commit}}") if ref else None
+    present = [tip for tip in (live.commit_id if live else None, head) if tip]
+    if present and not await deps.hosted.is_related(app, commit, present):
+        if not was_there:
+            await deps.hosted.drop_promoted(app, commit)
+        raise Conflict(explain_unrelated_commit(source.app, target, deps.hosted.get_url(app), commit))
 
 
 async def _get_repository(conn: Connection, app: str) -> Repository:

@@ -99,6 +99,26 @@ async def test_between_hosted_repositories_the_commit_is_copied_and_no_branch_mo
     assert (await registry.get("/api/v1/apps/leaf"))["live"]["commit"] == third
 
 
+async def test_a_commit_of_another_history_is_refused_and_not_kept(
+    registry: Registry, working_copy: WorkingCopy
+) -> None:
+    staging, leaf = Remote(registry, "staging"), Remote(registry, "leaf")
+    await leaf.push_live(working_copy)
+    working_copy.git("checkout", "--quiet", "--orphan", "other")
+    commit = working_copy.commit({"digits/more.py": ""}, "another history")
+    await staging.push_live(working_copy, "other:main")
+    answer = await registry.call("POST", PROMOTE, {"from": "staging"})
+    assert (answer.status, answer.body["detail"]) == (
+        409,
+        f"commit {commit[:12]} of staging has no ancestor in common with what leaf has; if it is to replace that, push "
+        f"it to the repository of leaf: git push --force {registry.settings.public_url}/git/leaf.git "
+        f"{commit[:12]}:refs/heads/main",
+    )
+    assert [item["trigger"] for item in (await registry.get("/api/v1/apps/leaf/deployments"))["items"]] == ["push"]
+    folder = next(registry.settings.data.rglob("repositories/leaf.git"))
+    assert working_copy.git("--git-dir", str(folder), "for-each-ref", "refs/mlmesh/promoted") == ""
+
+
 async def test_an_app_that_nothing_was_pushed_to_gets_a_commit_by_promotion(
     registry: Registry, working_copy: WorkingCopy
 ) -> None:
