@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -25,7 +26,7 @@ def set_values(
     pairs: Annotated[list[str], typer.Argument(metavar="KEY[=VALUE]...", help="Without a value it is asked for.")],
 ) -> None:
     """Set values; without =VALUE from standard input or, on a terminal, from a prompt."""
-    if sum("=" not in pair for pair in pairs) > 1:
+    if sum("=" not in pair for pair in pairs) > 1 and not sys.stdin.isatty():
         raise WrongUsage("standard input can give one value; write KEY=VALUE for the others")
     data = {
         key: value if equals else read_secret_text(key)
@@ -75,7 +76,10 @@ def rekey_secrets(mesh: Mesh) -> None:
     done = f"{result['reencrypted']} values have the new key, {result['current']} had it already"
     if result["unreadable"]:
         places = ", ".join("/".join(filter(None, (v["app"], v["name"], v["key"]))) for v in result["unreadable"])
-        raise Failure(f"{done}; neither MLMESH_SECRET_KEY nor MLMESH_SECRET_KEY_OLD opens: {places}; set these again")
+        raise Failure(
+            f"{done}; neither MLMESH_SECRET_KEY nor MLMESH_SECRET_KEY_OLD opens: {places}; start the mesh with the "
+            "former key in MLMESH_SECRET_KEY_OLD and repeat this; if that key is lost, set these again"
+        )
     mesh.print_sentence(result, f"{done}; MLMESH_SECRET_KEY_OLD is not needed any more")
 
 

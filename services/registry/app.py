@@ -16,6 +16,7 @@ from libs.common.http.app import ReadinessCheck, create_app
 from libs.common.http.client import open_service_clients
 from libs.common.http.public_client import open_public_http
 from libs.common.messages import AccessChanged
+from libs.common.periodic_task import PeriodicTask
 from libs.common.settings import Settings, require_settings
 from services.registry.app_removal import AppRemover
 from services.registry.commit_statuses.sender import StatusSender
@@ -54,6 +55,7 @@ from services.registry.routes import (
     validate,
 )
 from services.registry.secrets.reader import SecretReader
+from services.registry.secrets.rekeying import CHECK_INTERVAL_S, warn_of_unreadable
 from services.registry.secrets.source_reader import SecretSourceReader
 from services.registry.secrets.vault import Vault
 from services.registry.secrets.webhook_verification import WebhookVerifier
@@ -133,6 +135,10 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
             events.publish_soon(AccessChanged(app=app))
             deployment_worker.wake()
 
+        async def check_stored_values() -> None:
+            await warn_of_unreadable(database, vault)
+
+        value_check = PeriodicTask("stored values", check_stored_values, CHECK_INTERVAL_S)
         source_reader = SecretSourceReader(
             database, vault, secret_reader, settings.secret_sources, os.environ, publish_access_change
         )
@@ -146,7 +152,7 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
         app_remover = AppRemover(database, git_cache, hosted, peers.scheduler)
         for loop in (
             deployment_worker.loop, poller.loop, app_remover.loop, maintenance.loop, status_sender.loop,
-            source_reader.loop,
+            source_reader.loop, value_check,
         ):  # fmt: skip
             group.create_task(loop.run(), name=loop.name)
         yield Dependencies(

@@ -48,8 +48,8 @@ def _advise(
 ) -> str:
     if source := sources.get(f"{app}/{name}"):
         return f"the mesh reads it from {source} on its host"
-    key = next((key for key in keys if key not in present.get(name, ())), "KEY")
-    return f"set it with: mlmesh secret set {app} {name} {shlex.quote(key)}"
+    missing = [key for key in keys if key not in present.get(name, ())] or ["KEY"]
+    return f"set {'it' if len(missing) == 1 else 'them'} with: mlmesh secret set {app} {name} {shlex.join(missing)}"
 
 
 def _describe_missing(

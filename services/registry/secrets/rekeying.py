@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+from libs.common import log
 from libs.common.db import Database
 from services.registry.apps import WEBHOOK_KEY
 from services.registry.db import ciphertexts
@@ -13,12 +14,17 @@ from services.registry.db.ciphertexts import StoredValue
 from services.registry.secrets.reader import GENERATED_WEBHOOK
 from services.registry.secrets.vault import DecryptionFailed, Vault
 
+CHECK_INTERVAL_S = 3600.0
+ADVICE = "start with the former key in MLMESH_SECRET_KEY_OLD, then: mlmesh secret rekey"
+
 
 @dataclass
 class RekeyResult:
     reencrypted: int = 0
     current: int = 0
     """Values that had the current key already."""
+    outdated: int = 0
+    """Values that the old key opens."""
     unreadable: list[StoredValue] = field(default_factory=list)
     """Values that neither key opens; they stay as they are."""
 
@@ -32,6 +38,17 @@ async def rekey_all(database: Database, vault: Vault) -> RekeyResult:
             for value, ciphertext in renewed:
                 result.reencrypted += await ciphertexts.replace(conn, value, ciphertext)
     return result
+
+
+async def warn_of_unreadable(database: Database, vault: Vault) -> None:
+    """Log how many stored values no key opens, if any: the secret key is another one than before."""
+    result = RekeyResult()
+    async for batch in _read_batches(database):
+        await asyncio.to_thread(_reencrypt, vault, batch, result)
+    if result.unreadable:
+        log.get("registry").error(
+            "Secrets unreadable", count=len(result.unreadable), readable=result.current + result.outdated, advice=ADVICE
+        )
 
 
 async def _read_batches(database: Database) -> AsyncIterator[list[StoredValue]]:
@@ -62,5 +79,6 @@ def _reencrypt(vault: Vault, batch: list[StoredValue], result: RekeyResult) -> l
             if ciphertext is None:
                 result.current += 1
             else:
+                result.outdated += 1
                 renewed.append((value, ciphertext))
     return renewed

@@ -61,7 +61,7 @@ def test_secrets_are_used_by_apis_components_images_and_stages() -> None:
         (
             ("alice", "bob"),
             (),
-            ['secret "users" (API) has no value for alice, bob; set it with: mlmesh secret set a users alice'],
+            ['secret "users" (API) has no value for alice, bob; set them with: mlmesh secret set a users alice bob'],
         ),
     ],
 )

@@ -6,7 +6,13 @@ import hmac
 import json
 from typing import Any
 
+import pytest
+import structlog
+
 from libs.common import identity
+from libs.common.db import Database
+from services.registry.secrets.rekeying import warn_of_unreadable
+from services.registry.secrets.vault import Vault
 from tests.registry.conftest import Registry, StartRegistry
 from tests.registry.working_copy import WorkingCopy
 
@@ -71,6 +77,24 @@ async def test_what_no_key_opens_is_named_and_stays(start_registry: StartRegistr
         assert (await registry.call("POST", VALUES, {"names": ["first"]})).body["secrets"] == {"first": {"A": "1"}}
         assert (await registry.call("PUT", f"{SECRETS}/second", {"data": {"A": "2"}})).status == 204  # set again
         assert (await registry.call("POST", VALUES, {"names": ["second"]})).body["secrets"] == {"second": {"A": "2"}}
+
+
+@pytest.mark.parametrize(("old_key", "count"), [("", 2), ("wrong key", 2), ("a secret key", 0)])
+async def test_values_that_no_key_opens_are_told_at_the_start(
+    start_registry: StartRegistry, sqlite_url: str, old_key: str, count: int
+) -> None:
+    async with start_registry(sqlite_url) as registry:
+        await registry.call("POST", "/api/v1/apps", {"name": "leafscan"})
+        await registry.call("PUT", f"{SECRETS}/first", {"data": {"A": "1", "B": "2"}})
+    vault, database = Vault("new key", old_key), Database(sqlite_url)
+    with structlog.testing.capture_logs() as lines:
+        await warn_of_unreadable(database, vault)
+    await database.close()
+    expected = {
+        "event": "Secrets unreadable", "log_level": "error", "count": count, "readable": 0,
+        "advice": "start with the former key in MLMESH_SECRET_KEY_OLD, then: mlmesh secret rekey",
+    }  # fmt: skip
+    assert [{key: line.get(key) for key in expected} for line in lines] == ([expected] if count else [])
 
 
 async def test_only_an_operator_may(registry: Registry) -> None:
