@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from libs.common.manifests.catalog import Catalog
     from libs.common.manifests.problems import Problem
     from services.cli.service_factories import ServiceFactory
+    from services.registry.checks.builds import BuildContext
 
 
 UNANSWERED = (["git-credential", "store"], ["git-credential", "erase"])
@@ -28,22 +30,37 @@ def load_service_factory(name: str) -> ServiceFactory:
 
 
 def check_manifests(files: Mapping[str, bytes], applied: Mapping[str, bytes], repository: Path) -> list[Problem]:
-    from libs.common.build_files import read_build_files
-    from libs.common.manifests.build import list_contexts
     from services.registry.apply.request import read_applied_files as read_applied
-    from services.registry.checks.builds import BuildContext, list_builds
+    from services.registry.checks.builds import list_builds
     from services.registry.checks.catalog import check_manifests as check_catalog
 
     app, problems = read_applied(applied)
     catalog, result = check_catalog(files, app.app, app.secrets, unread=app.unread)
-    if catalog is not None and (builds := list_builds(catalog)):
-        contexts = {
-            folder: BuildContext("", read_build_files(repository / folder, dockerfiles))
-            for folder, dockerfiles in list_contexts(builds).items()
-            if (repository / folder).is_dir()
-        }
+    if catalog is not None and list_builds(catalog):
+        contexts = _read_contexts(catalog, repository)
         result = check_catalog(files, app.app, app.secrets, unread=app.unread, contexts=contexts)[1]
     return sorted([*problems, *result])
+
+
+def check_builds(files: Mapping[str, bytes], repository: Path) -> list[Problem]:
+    from libs.common.manifests import read_files
+    from services.registry.checks.builds import check_builds as check_contexts
+    from services.registry.checks.catalog import build_catalog
+
+    manifests = read_files(files).manifests
+    return sorted(check_contexts(manifests, _read_contexts(build_catalog(manifests, {}), repository)))
+
+
+def _read_contexts(catalog: Catalog, repository: Path) -> dict[str, BuildContext]:
+    from libs.common.build_files import read_build_files
+    from libs.common.manifests.build import list_contexts
+    from services.registry.checks.builds import BuildContext, list_builds
+
+    return {
+        folder: BuildContext("", read_build_files(repository / folder, dockerfiles))
+        for folder, dockerfiles in list_contexts(list_builds(catalog)).items()
+        if (repository / folder).is_dir()
+    }
 
 
 def migrate_database(database_url: str, back: bool) -> None:
@@ -66,7 +83,11 @@ def main() -> None:
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        sys.exit(command(ServiceFactories(load_service_factory, check_manifests, migrate_database, load_teardown)))
+        sys.exit(
+            command(
+                ServiceFactories(load_service_factory, check_manifests, check_builds, migrate_database, load_teardown)
+            )
+        )
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -9,12 +10,23 @@ import typer
 
 from services.cli import render
 from services.cli.cli_errors import Failure, WrongUsage
-from services.cli.lazy_commands import LazyGroup
+from services.cli.lazy_commands import LazyGroup, list_subcommands
 from services.cli.service_factories import ServiceFactories
+
+UNKNOWN_COMMAND = re.compile(r"No such command '([^']+)'")
 
 
 def run_command(words: Sequence[str], factories: ServiceFactories) -> int:
     """Run the command that these words call; returns its exit code. Raises MeshError, OSError, SystemExit."""
+    try:
+        return _run_command(words, factories)
+    except WrongUsage as error:
+        if words[:1] == ["diff"] and "--exit-code" in words:  # there 2 says that something changes
+            raise Failure(error.detail, **error.extensions) from error
+        raise
+
+
+def _run_command(words: Sequence[str], factories: ServiceFactories) -> int:
     tree = build_command_tree()
     try:
         return int(tree(args=list(words), obj=factories, prog_name="mlmesh", standalone_mode=False) or 0)
@@ -48,6 +60,9 @@ def _wrong_usage(error: typer.TyperException) -> WrongUsage:
     if message.startswith("Usage:"):
         return WrongUsage(f"a command is missing; write {usage}", help=message)
     sentence = f"{message[:1].lower()}{message[1:]}"
+    unknown = UNKNOWN_COMMAND.match(message)
+    if unknown and context.parent is None and (names := list_subcommands(unknown[1])):
+        return WrongUsage(f"{sentence}; did you mean {' or '.join(f'mlmesh {name}' for name in names)}?")
     return WrongUsage(f"{sentence}; write {usage}, or see: {context.command_path} --help")
 
 

@@ -12,6 +12,7 @@ from services.cli import checkout, checkout_app, render, repository_checks
 from services.cli.cli_errors import Failure, format_problem
 from services.cli.client import url_path
 from services.cli.deployment_view import change_lines, short_commit
+from services.cli.service_factories import ServiceFactories
 from services.cli.session import Mesh, mesh_command
 
 CHANGES = 2
@@ -30,10 +31,18 @@ ExitCode = Annotated[bool, typer.Option("--exit-code", help="End with 2 when the
 
 @mesh_command
 def diff(
-    mesh: Mesh, folder: Folder = Path("."), app: AppOption = None, ref: Ref = None, exit_code: ExitCode = False
+    mesh: Mesh,
+    context: typer.Context,
+    folder: Folder = Path("."),
+    app: AppOption = None,
+    ref: Ref = None,
+    exit_code: ExitCode = False,
 ) -> None:
     """Show what a deployment would create, change, remove, start and stop. It changes nothing."""
-    preview = _preview_ref(mesh, folder, app, ref) if ref is not None else _preview_folder(mesh, folder, app)
+    if ref is not None:
+        preview = _preview_ref(mesh, folder, app, ref)
+    else:
+        preview = _preview_folder(mesh, context.obj, folder, app)
     mesh.print_sentence(preview, "\n".join(preview_lines(preview, "the folder" if ref is None else ref)))
     if exit_code and has_changes(preview):
         raise typer.Exit(CHANGES)
@@ -45,11 +54,11 @@ def _preview_ref(mesh: Mesh, folder: Path, app: str | None, ref: str) -> dict[st
     return preview
 
 
-def _preview_folder(mesh: Mesh, folder: Path, app: str | None) -> dict[str, Any]:
+def _preview_folder(mesh: Mesh, factories: ServiceFactories, folder: Path, app: str | None) -> dict[str, Any]:
     files = checkout.read_files(folder)
     root = checkout.repository_root(folder)
     name = app or checkout_app.find_app(files, folder, mesh.client.url)
-    problems = list(repository_checks.check_repository(root, files.root))
+    problems = [*factories.check_builds(files.manifests, root), *repository_checks.check_repository(root, files.root)]
     if errors := [problem for problem in problems if problem.severity == "error"]:
         raise Failure("\n".join(map(str, errors)))
     for problem in problems:

@@ -63,6 +63,12 @@ def build_command(name: str, command: Any) -> Any:
     return get_group(parent).commands[name]
 
 
+def list_subcommands(name: str) -> list[str]:
+    """`deployment rollback` of `rollback`: the commands of this name in groups."""
+    groups = {group: build_command(group, import_command(group)) for group in COMMAND_GROUPS}
+    return [f"{group} {name}" for group, commands in groups.items() if name in commands.commands]
+
+
 class LazyCommands(Mapping[str, Any]):
     """Typer's commands; each is built when it is read."""
 

@@ -24,6 +24,8 @@ class ServiceFactories:
     load_factory: Callable[[str], ServiceFactory]
     check_manifests: Callable[[Mapping[str, bytes], Mapping[str, bytes], Path], list[Problem]]
     """Manifest files, files that `mlmesh apply` sends, and the root of the repository."""
+    check_builds: Callable[[Mapping[str, bytes], Path], list[Problem]]
+    """Whether images can be built: manifest files, and the root of the repository."""
     migrate_database: Callable[[str, bool], None]
     """Migrates the database at this URL to the current schema; with True, back to that of the release before."""
     load_teardown: Callable[[], ModuleType]

@@ -43,13 +43,14 @@ def run(home: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
     """Run `mlmesh` with these arguments in this process; resets logging afterwards."""
     import structlog
 
-    from services.__main__ import check_manifests, load_service_factory, load_teardown, migrate_database
+    from services.__main__ import check_builds, check_manifests, load_service_factory, load_teardown, migrate_database
     from services.cli.command import main
     from services.cli.service_factories import ServiceFactories
 
     def command(*arguments: str) -> CommandResult:
         code = main(
-            ServiceFactories(load_service_factory, check_manifests, migrate_database, load_teardown), list(arguments)
+            ServiceFactories(load_service_factory, check_manifests, check_builds, migrate_database, load_teardown),
+            list(arguments),
         )
         output = capsys.readouterr()
         return CommandResult(code, output.out, output.err)

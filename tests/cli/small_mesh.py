@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from services.__main__ import check_manifests, load_teardown, migrate_database
+from services.__main__ import check_builds, check_manifests, load_teardown, migrate_database
 from services.cli.command import main
 from services.cli.service_factories import ServiceFactories, ServiceFactory
 
@@ -60,4 +60,4 @@ def log_event(**event: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(ServiceFactories(create, check_manifests, migrate_database, load_teardown)))
+    sys.exit(main(ServiceFactories(create, check_manifests, check_builds, migrate_database, load_teardown)))

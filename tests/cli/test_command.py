@@ -182,3 +182,10 @@ def test_a_refused_file_shows_where_it_is_wrong(run: Run, mesh: FakeMesh, tmp_pa
     (tmp_path / "a.yaml").write_text("x: 1\n")
     done = run("apply", "-f", str(tmp_path / "a.yaml"))
     assert (done.code, done.err) == (1, "mlmesh: a.yaml:2:1: unknown kind\n")
+
+
+def test_a_command_of_a_group_is_named_when_the_group_is_left_out(run: Run) -> None:
+    done = run("rollback")
+    assert (done.code, done.err) == (
+        2, "mlmesh: no such command 'rollback'; did you mean mlmesh deployment rollback?\n",
+    )  # fmt: skip

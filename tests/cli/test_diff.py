@@ -118,3 +118,19 @@ def test_a_folder_without_git_has_no_commit(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
     assert read_clean_commit(tmp_path) is None
     assert read_clean_commit(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize("arguments", [("--nothing",), ()])
+def test_with_exit_code_wrong_usage_ends_with_1(run: Run, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests/a.yml").write_text(COMPONENT)
+    assert run("diff", str(tmp_path), "--exit-code", *arguments).code == 1
+
+
+def test_a_folder_that_no_image_can_be_built_from_is_refused(run: Run, mesh: FakeMesh, tmp_path: Path) -> None:
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests/a.yml").write_text(COMPONENT.replace("existingImageName: digits:1", "build: {}"))
+    (tmp_path / "Pipfile").write_text("")
+    done = run("diff", "--app", "leaf", str(tmp_path))
+    assert (done.code, mesh.requests) == (1, [])
+    assert "Pipfile is not read" in done.err
