@@ -13,6 +13,9 @@ REFERENCE: Final = re.compile(
     re.ASCII,
 )
 MAX_LENGTH: Final = 512
+BUILT: Final = re.compile(r"(?:(?:index\.)?docker\.io/)?mlmesh-[0-9a-f]{12}/")
+"""Begins the names that workers give to what they build, of any app."""
+BUILT_MESSAGE: Final = "images that a mesh has built are not used by name; let it build one: image: {build: {}}"
 IMAGE_MESSAGE: Final = "must be an image reference such as team/app:1.0 (lower case, no spaces, no https://)"
 
 
@@ -28,6 +31,8 @@ class ImageReference:
         match = REFERENCE.fullmatch(text) if len(text) <= MAX_LENGTH else None
         if match is None:
             raise ValueError(IMAGE_MESSAGE)
+        if BUILT.match(text):
+            raise ValueError(BUILT_MESSAGE)
         return cls(match["name"], match["tag"], match["digest"])
 
     def __str__(self) -> str:

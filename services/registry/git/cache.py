@@ -25,7 +25,7 @@ from services.registry.git.error_messages import (
 )
 from services.registry.git.local_heads import LocalHeads, read_ref_state
 from services.registry.git.remotes import GitRemote
-from services.registry.git.tags import TAG_PREFIX, find_newest_tag, list_tag_refs, parse_tags
+from services.registry.git.tags import ALL_TAGS, TAG_PREFIX, find_newest_tag, parse_tags
 from services.registry.git.transport import GitTransport
 from services.registry.git.tree import TreeContents
 
@@ -96,12 +96,11 @@ class GitCache:
         return f"{BRANCH_PREFIX}{remote.branch}", heads[remote.branch]
 
     async def _find_newest_tag(self, remote: GitRemote, pattern: str, timeout: float) -> tuple[str, str]:
-        tags = parse_tags(await self._list_remote_refs(remote, timeout, *list_tag_refs(pattern)))
+        tags = parse_tags(await self._list_remote_refs(remote, timeout, ALL_TAGS))
         newest = await asyncio.to_thread(find_newest_tag, pattern, tags)
         if newest is not None:
             return f"{TAG_PREFIX}{newest}", tags[newest]
-        existing = parse_tags(await self._list_remote_refs(remote, timeout, *list_tag_refs("*")))
-        raise RefNotFound(describe_missing_tag(pattern, sorted(existing), head_seen=remote.head_seen))
+        raise RefNotFound(describe_missing_tag(pattern, sorted(tags), head_seen=remote.head_seen))
 
     async def _list_remote_heads(self, remote: GitRemote, pattern: str, timeout: float) -> dict[str, str]:
         """Branches that match `pattern`, with their newest commits."""
@@ -109,10 +108,10 @@ class GitCache:
         lines = (line.partition("\t") for line in listing.splitlines())
         return {ref.removeprefix(BRANCH_PREFIX): commit for commit, _, ref in lines if ref.startswith(BRANCH_PREFIX)}
 
-    async def _list_remote_refs(self, remote: GitRemote, timeout: float, *patterns: str) -> str:
+    async def _list_remote_refs(self, remote: GitRemote, timeout: float, pattern: str) -> str:
         """Lines of commit and ref."""
         output = await self._transport.run(
-            remote, ("ls-remote", "--quiet"), *patterns, timeout=timeout + TIMEOUT_MARGIN_S, idle_timeout=timeout
+            remote, ("ls-remote", "--quiet"), pattern, timeout=timeout + TIMEOUT_MARGIN_S, idle_timeout=timeout
         )
         return output.decode(errors="replace")
 

@@ -9,6 +9,8 @@ from fnmatch import fnmatchcase
 from packaging.version import InvalidVersion, Version
 
 TAG_PREFIX = "refs/tags/"
+ALL_TAGS = f"{TAG_PREFIX}*"
+"""For `git ls-remote`, which takes minutes to match many stars, and lists what annotated tags name as well."""
 PEELED = "^{}"
 """Behind the name of an annotated tag, in a listing: the commit that it names."""
 WILDCARDS = re.compile(r"[*?]")
@@ -32,11 +34,6 @@ def parse_version(tag: str, prefix: str) -> Version | None:
         except InvalidVersion:
             continue
     return None
-
-
-def list_tag_refs(pattern: str) -> tuple[str, str]:
-    """For `git ls-remote`: the tags that match, and what annotated ones name."""
-    return f"{TAG_PREFIX}{pattern}", f"{TAG_PREFIX}{pattern}{PEELED}"
 
 
 def parse_tags(listing: str) -> dict[str, str]:

@@ -44,3 +44,9 @@ def test_a_reference_has_name_tag_and_digest(text: str, parts: tuple[str, str | 
 def test_what_has_not_the_form_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"^must be an image reference such as"):
         ImageReference.parse(text)
+
+
+@pytest.mark.parametrize("host", ["", "docker.io/", "index.docker.io/"])
+def test_what_a_mesh_has_built_is_not_used_by_name(host: str) -> None:
+    with pytest.raises(ValueError, match="images that a mesh has built are not used by name"):
+        ImageReference.parse(f"{host}mlmesh-0123456789ab/leaf:{'1f' * 16}")
