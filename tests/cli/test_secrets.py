@@ -54,6 +54,16 @@ def test_an_aborted_prompt_sets_no_value(run: Run, mesh: FakeMesh, monkeypatch: 
     assert (done.code, done.err, mesh.requests) == (1, "mlmesh: no alice was given\n", [])
 
 
+def test_a_terminal_asks_for_each_value(run: Run, mesh: FakeMesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    mesh.set_replies("PUT", PATH, Reply(204))
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdin", terminal)
+    monkeypatch.setattr("typer.prompt", lambda prompt, **_how: f"value of {prompt.split()[0]}")
+    assert run("secret", "set", "a", "users", "TOKEN", "PIN").code == 0
+    assert mesh.requests[0].json() == {"data": {"TOKEN": "value of TOKEN", "PIN": "value of PIN"}}
+
+
 def test_single_keys_are_removed(run: Run, mesh: FakeMesh) -> None:
     for key in ("bob", "alice"):
         mesh.set_replies("DELETE", f"{PATH}/{key}", Reply(204))
