@@ -83,6 +83,9 @@ def restart_component(
     details = mesh.client.post(_component_path(app, component, "restart"))
     deadline = time.monotonic() + within
     while wait and not _is_renewed(details, old_ids):
+        if (failed := _find_failed(details, old_ids)) is not None:
+            why = render.reason_text(failed["reason"])
+            raise Failure(f"{component} does not start anew ({why}); what served serves on")
         if time.monotonic() >= deadline:
             why = render.reason_text(details.get("reason")) or details["status"]
             raise Failure(
@@ -91,6 +94,22 @@ def restart_component(
         time.sleep(POLL_INTERVAL_S)
         details = mesh.client.get(_component_path(app, component))
     mesh.print_sentence(details, f"{component} is restarted" if wait else f"{component} is being restarted")
+
+
+def _find_failed(details: ComponentJson, old_ids: set[str]) -> InstanceJson | None:
+    """A new instance that ended before it served; one whose worker was lost starts elsewhere."""
+    return next(
+        (
+            instance
+            for instance in details.get("instances") or []
+            if instance["id"] not in old_ids
+            and instance["status"] == "waiting"
+            and instance["attempt"] > 0
+            and instance["reason"] is not None
+            and instance["reason"]["code"] != "lost"
+        ),
+        None,
+    )
 
 
 def _is_renewed(details: ComponentJson, old_ids: set[str]) -> bool:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from tests.cli.conftest import Run
 from tests.cli.fake_mesh import FakeMesh
 
@@ -38,3 +40,21 @@ def test_an_instance_that_refuses_calls_is_shown_with_why(run: Run, mesh: FakeMe
         "reason     unhealthy: Every slot is held.",
         "instance   i_1  unhealthy  w  Every slot is held.",
     ]
+
+
+def describe_restart(**new: Any) -> dict[str, Any]:
+    """A component whose old instance serves, with a new one."""
+    old = {"id": "i_1", "status": "healthy", "attempt": 1, "worker": "w", "reason": None, "detail": None}
+    instances = [old, {**old, "id": "i_2", **new}]
+    return {"name": "c", "status": "healthy", "reason": None, "instances": instances, "error": None, "log_tail": []}
+
+
+def test_a_restart_that_fails_is_told_at_once(run: Run, mesh: FakeMesh) -> None:
+    before = {**describe_restart(), "instances": describe_restart()["instances"][:1]}
+    why = {"code": "error", "detail": "the login is wrong"}
+    lost = describe_restart(status="waiting", reason={"code": "lost", "detail": "worker w sent no heartbeat"})
+    mesh.set_replies("POST", "/api/v1/apps/a/components/c/restart", before)
+    mesh.set_replies("GET", "/api/v1/apps/a/components/c", before, lost, describe_restart(status="waiting", reason=why))
+    ended = run("component", "restart", "a", "c", "--wait")
+    assert ended.code == 1
+    assert "c does not start anew (error: the login is wrong); what served serves on" in ended.err
