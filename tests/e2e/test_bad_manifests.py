@@ -86,7 +86,7 @@ def test_wrong_credentials_are_gits_own_word(embedded: Mesh, api: Api) -> None:
     app.push(FILES)
     with serving("127.0.0.1", app.repository.origin.parent, user="ada:right") as forge:
         app.attach(url=f"http://127.0.0.1:{forge.port}/{app.repository.origin.name}")
-        assert "name a Secret with them in the Repository (credentials)" in refused(app)
+        assert "correct the url of the Repository, or name a Secret with them (credentials)" in refused(app)
 
 
 def refused(app: Application) -> str:
