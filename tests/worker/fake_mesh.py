@@ -18,7 +18,7 @@ from libs.common.protocol.image import ImageSpec
 from libs.common.settings import Settings
 from tests.worker.specs import lease_document, make_instance_spec, make_stage_spec
 
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 TOKEN = 7
 """Of each lease."""
 
