@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -95,7 +96,7 @@ class InstanceSet:
         claimed = (task for task in self.tasks if task.state == "claimed" and task.worker in draining)
         return frozenset(restarting | {task.id for task in claimed if task.resource_class in available_classes})
 
-    @property
+    @cached_property
     def desired_live(self) -> list[DesiredInstance]:
         if self.app.catalog is None:
             return []
@@ -168,8 +169,16 @@ def to_start(
     return [instance for instance in instances if instance.key not in keys]
 
 
-def to_stop(instances: Iterable[DesiredInstance], tasks: Collection[Task], replaced: Container[str] = ()) -> list[Task]:
-    """Open tasks that are not desired, or whose replacement is healthy, and that have no stop order yet."""
+def to_stop(
+    instances: Iterable[DesiredInstance],
+    tasks: Collection[Task],
+    replaced: Container[str] = (),
+    outdated: Collection[Task] = (),
+) -> list[Task]:
+    """Open tasks that are not desired, or whose replacement is healthy, and that have no stop order yet.
+
+    Not those that are `outdated`: they serve until their successors do.
+    """
     keys = {instance.key for instance in instances}
     healthy_keys = {
         get_task_key(task) for task in tasks if task.is_healthy and not task.stop_requested and task.id not in replaced
@@ -179,7 +188,7 @@ def to_stop(instances: Iterable[DesiredInstance], tasks: Collection[Task], repla
         for task in tasks
         if get_task_key(task) not in keys or (task.id in replaced and get_task_key(task) in healthy_keys)
     )
-    return [task for task in unwanted if task.is_open and not task.stop_requested]
+    return [task for task in unwanted if task.is_open and not task.stop_requested and task not in outdated]
 
 
 def select_outdated(live: Iterable[DesiredInstance], tasks: Collection[Task]) -> list[Task]:

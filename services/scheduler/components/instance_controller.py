@@ -34,8 +34,7 @@ async def start_and_stop(conn: Connection, name: str, rollout: Rollout | None) -
     app_tasks, replaced = await _reuse_warm(conn, instances, instance_set.tasks, now), instance_set.replaced_ids
     to_start = desired_instances.to_start(_unique_instances(instances), app_tasks, replaced)
     await tasks.add(conn, [_new_task(name, instance, now) for instance in to_start])
-    outdated = instance_set.outdated
-    unwanted = [task for task in desired_instances.to_stop(instances, app_tasks, replaced) if task not in outdated]
+    unwanted = desired_instances.to_stop(instances, app_tasks, replaced, instance_set.outdated)
     await stop_instances(conn, unwanted, now)
     unneeded = warm_instances.select_unneeded(app_tasks, instance_set.workers, now, rollout=new_instances)
     await stop_instances(conn, unneeded, now)

@@ -141,6 +141,5 @@ async def _stop_replaced(
 
 async def _stop_unwanted(conn: Connection, instance_set: InstanceSet, now: float) -> None:
     """Order the stop of instances that the live revision does not want."""
-    outdated = instance_set.outdated
-    unwanted = desired_instances.to_stop(instance_set.desired_live, instance_set.tasks)
-    await instance_controller.stop_instances(conn, [task for task in unwanted if task not in outdated], now)
+    unwanted = desired_instances.to_stop(instance_set.desired_live, instance_set.tasks, outdated=instance_set.outdated)
+    await instance_controller.stop_instances(conn, unwanted, now)
