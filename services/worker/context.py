@@ -13,7 +13,6 @@ from libs.common import log
 from libs.common.errors import Conflict
 from libs.common.http.client import ServiceClients
 from libs.common.protocol.claim import FIRST_KINDS, TaskKind
-from libs.common.protocol.container import ContainerFields
 from libs.common.protocol.credential import SecretsQuery, SecretValues
 from libs.common.protocol.instance import InstanceSpec
 from libs.common.settings import Settings
@@ -79,10 +78,6 @@ class WorkerContext:
     async def mesh_url(self, lease: Lease) -> str:
         isolated = isinstance(lease.spec, InstanceSpec) and lease.spec.egress == "none"
         return await retry(lambda: self.runtime.mesh_url(lease.app, egress=not isolated))
-
-    async def get_secrets(self, held_task: HeldTask, spec: ContainerFields) -> Secrets:
-        """Fetch the values of the secrets in its environment. Raises TaskFailed."""
-        return await self.fetch_secrets(held_task, spec.secrets)
 
     async def get_registry_login(self, held_task: HeldTask, name: str | None) -> dict[str, str] | None:
         """Return the credentials of the image registry, the Secret `name`; None: anonymous. Raises TaskFailed."""

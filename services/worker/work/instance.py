@@ -40,7 +40,7 @@ class Instance:
 
     async def _start(self) -> None:
         site = await self.context.build_site(self.lease)
-        secrets = await self.context.get_secrets(self.held_task, self.spec)
+        secrets = await self.context.fetch_secrets(self.held_task, self.spec.secrets)
         model = await self.context.models.get(self.lease.app, self.spec.model) if self.spec.model else None
         container = build_instance_container(self.lease, self.spec, site, model, secrets)
         (self.folder / MESH_URL_FILE).write_text(site.mesh_url)

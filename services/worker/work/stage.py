@@ -55,7 +55,7 @@ class Stage:
         if self.context.needs_source and not self.spec.entry_point:
             raise TaskFailed("error", "the process runtime runs no image: give the stage an entryPoint")
         site = await self.context.build_site(self.lease)
-        secrets = await self.context.get_secrets(self.held_task, self.spec)
+        secrets = await self.context.fetch_secrets(self.held_task, self.spec.secrets)
         peers, file_cache = self.context.peers, self.context.file_cache
         await stage_in.prepare_inputs(self.lease.app, self.spec, self.folder, peers, file_cache)
         paths = stage_in.variable_paths(self.spec, self.folder)
