@@ -58,17 +58,18 @@ def shown(process: int, cpu: float, when: str) -> Iterator[Figure]:
     yield Figure("idle: processor", cpu, CPU_LIMIT_PERCENT, "%", f"of a core, over {MEASURED_S:.0f} s, {when}")
 
 
-def cpu_percent(process: int, settle: float) -> float:
-    """The share of one core that the process takes, of 100, once it has settled for so many seconds."""
+def cpu_percent(process: int, settle: float, measured: float = MEASURED_S, *, children: bool = False) -> float:
+    """The share of one core that the process takes, of 100, over `measured` seconds once it has settled."""
     time.sleep(settle)
-    before = cpu_seconds(process)
-    time.sleep(MEASURED_S)
-    return (cpu_seconds(process) - before) / MEASURED_S * 100
+    before = cpu_seconds(process, children=children)
+    time.sleep(measured)
+    return (cpu_seconds(process, children=children) - before) / measured * 100
 
 
-def cpu_seconds(process: int) -> float:
+def cpu_seconds(process: int, *, children: bool = False) -> float:
+    """`children`: with those of its processes that have ended."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return sum(map(int, fields[11 : 15 if children else 13])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory_mb(process: int) -> float:

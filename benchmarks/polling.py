@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import tempfile
 import time
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.figures import Figure
+from benchmarks.idle import cpu_percent
 from deploy.demo.mesh import Mesh
 from deploy.demo.repository import Repository
 from libs.common.db import Database
@@ -31,29 +31,16 @@ def figures() -> Iterator[Figure]:
         mesh = Mesh(Path(folder))
         try:
             mesh.start()
-            alone = cpu_percent(mesh.pid, SETTLE_S)
+            alone = cpu_percent(mesh.pid, SETTLE_S, MEASURED_S, children=True)
             mesh.stop()
             head, folders = make_repositories(Path(folder) / "git")
             asyncio.run(follow_repositories(mesh.data, head, folders))
             mesh.start()
-            polling = cpu_percent(mesh.pid, SETTLE_S) - alone
+            polling = cpu_percent(mesh.pid, SETTLE_S, MEASURED_S, children=True) - alone
         finally:
             mesh.stop()
     note = f"of a core, {REPOSITORIES} local repositories every {POLL_INTERVAL_S:.0f} s"
     yield Figure("polling", polling, LIMIT_PERCENT, "%", note)
-
-
-def cpu_percent(process: int, settle_s: float) -> float:
-    """The share of one core that the process and the Git processes that it started take, once it has settled."""
-    time.sleep(settle_s)
-    before = cpu_seconds(process)
-    time.sleep(MEASURED_S)
-    return (cpu_seconds(process) - before) / MEASURED_S * 100
-
-
-def cpu_seconds(process: int) -> float:
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def make_repositories(folder: Path) -> tuple[str, list[Path]]:
