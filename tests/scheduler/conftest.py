@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from libs.common.bus.memory import MemoryBus
-from libs.common.errors import MeshError
+from libs.common.errors import MeshError, Unavailable
 from libs.common.identity import HEADER_PIPELINES, HEADER_SCOPES, HEADER_USER
 from libs.common.messages import RevisionReady
 from libs.common.settings import Settings
@@ -134,10 +134,13 @@ class Mesh:
         return self.services.reports.get(deployment, {}).get("status") == status
 
     async def until(self, check: Callable[[], Awaitable[Any]]) -> Any:
+        """Ask until the result is true; a service that is away for a moment is asked again, as its clients do."""
         async with asyncio.timeout(DEADLINE_S):
-            while not (result := await check()):  # noqa: ASYNC110  what is awaited is in another service
+            while True:
+                with suppress(Unavailable):
+                    if result := await check():
+                        return result
                 await asyncio.sleep(0.02)
-            return result
 
     async def claim(
         self,

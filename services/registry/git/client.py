@@ -19,6 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from libs.common.idle_timeout import IdleTimeout
+from libs.common.process_group import end_process_group
 from services.registry.git.address_policy import GitTarget
 from services.registry.git.credentials import NO_CREDENTIALS, Credentials, write_auth_files
 from services.registry.git.error_messages import GitFailed, explain_git_error, find_last_location
@@ -27,7 +28,6 @@ from services.registry.git.process_io import CHUNK_BYTES, communicate, get_pipes
 MAX_FILE_BYTES = 1 << 30
 """The largest file (a pack) that Git may write."""
 LARGER_THAN = "the newest commit is larger than"
-KILL_WAIT_S = 5.0
 PROTOCOLS = "https:http:ssh:file"
 INHERITED_VARIABLES = (
     "PATH", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "http_proxy", "https_proxy", "HTTPS_PROXY",
@@ -183,7 +183,7 @@ class GitClient:
         try:
             yield process
         finally:
-            await _kill_process(process)
+            await end_process_group(process)
 
     def _build_environment(self, folder: Path | None) -> dict[str, str]:
         return {
@@ -202,18 +202,3 @@ class GitClient:
 def config_options(settings: Iterable[str]) -> tuple[str, ...]:
     """Options of git for settings such as `receive.autogc=false`."""
     return tuple(option for setting in settings for option in ("-c", setting))
-
-
-def kill_process_group(process: Process) -> None:
-    """Kill Git and the programs that it started, also those that outlive it."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-async def _kill_process(process: Process) -> None:
-    """Kill Git's process group: Git and the helpers that it started."""
-    if process.returncode is not None:
-        return
-    kill_process_group(process)
-    async with asyncio.timeout(KILL_WAIT_S):
-        await process.wait()

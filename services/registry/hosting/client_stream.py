@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from services.registry.git.client import kill_process_group
+from libs.common.process_group import kill_process_group
 from services.registry.git.process_io import PIPE_CLOSED, get_pipes
 
 

@@ -9,7 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from libs.common.errors import MeshError
-from services.registry.git.client import GitClient, config_options, kill_process_group
+from libs.common.process_group import kill_process_group
+from services.registry.git.client import GitClient, config_options
 from services.registry.git.hosted_repositories import HostedRepositories
 from services.registry.git.process_io import CHUNK_BYTES, get_pipes
 from services.registry.hosting.client_stream import ClientStream, feed

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-from asyncio.subprocess import Process
-from contextlib import suppress
 from typing import cast
 
 from aiodocker import Docker
 
 from libs.common.errors import NotFound
+from libs.common.process_group import end_process_group
 from services.worker.runtime import RuntimeFailure
 from services.worker.runtime.docker.build_command import BuildCommand, build_environment
 from services.worker.runtime.docker.classic_builder import ClassicBuilder
@@ -70,21 +68,6 @@ class Builder:
                 output(piece)
             code = await process.wait()
         finally:
-            await _end_group(process)
+            await end_process_group(process, STOP_GRACE_S)
         if code:
             raise RuntimeFailure("build", f"the build ended with status {code}")
-
-
-async def _end_group(process: Process) -> None:
-    """End it with the programs that it started."""
-    if process.returncode is not None:
-        return
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-    try:
-        async with asyncio.timeout(STOP_GRACE_S):
-            await process.wait()
-    except TimeoutError:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()

@@ -10,15 +10,14 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import signal
 from asyncio.subprocess import Process
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from libs.common.idle_timeout import IdleTimeout, limit_idle_time
+from libs.common.process_group import end_process_group
 from services.worker.runtime import Progress, RuntimeFailure
 
 LAST_LINES = 10
@@ -77,7 +76,7 @@ async def run_installer(command: list[str], cwd: Path | None, progress: Progress
     except TimeoutError as error:
         raise output.to_failure(f" within {format_duration(timeouts.total)}") from error
     finally:
-        await _kill_group(process)
+        await end_process_group(process)
     if code:
         raise output.to_failure("")
 
@@ -93,14 +92,6 @@ async def _wait_for_exit(process: Process, output: InstallOutput, silence: float
             return await process.wait()
     except IdleTimeout as error:
         raise output.to_failure(f": no output for {format_duration(silence)}; last lines") from error
-
-
-async def _kill_group(process: Process) -> None:
-    """Kill it with the builds and downloads that it started."""
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
 
 
 def installer_environment(variables: Mapping[str, str]) -> dict[str, str]:
