@@ -23,9 +23,16 @@ def set_values(
     mesh: Mesh,
     app: App,
     name: Name,
-    pairs: Annotated[list[str], typer.Argument(metavar="KEY[=VALUE]...", help="Without a value it is asked for.")],
+    pairs: Annotated[list[str], typer.Argument(metavar="KEY[=VALUE]...", help="Without =VALUE it is asked for.")],
+    allow_empty: Annotated[bool, typer.Option("--allow-empty", help="Take KEY= as an empty value.")] = False,
 ) -> None:
     """Set values; without =VALUE from standard input or, on a terminal, from a prompt."""
+    empty = [pair[:-1] for pair in pairs if pair.find("=") == len(pair) - 1]
+    if empty and not allow_empty:
+        raise WrongUsage(
+            f"{', '.join(empty)}: the value after = is empty (is a shell variable unset?); "
+            "for an empty value on purpose add --allow-empty"
+        )
     if sum("=" not in pair for pair in pairs) > 1 and not sys.stdin.isatty():
         raise WrongUsage("standard input can give one value; write KEY=VALUE for the others")
     data = {

@@ -13,9 +13,19 @@ PATH = "/api/v1/apps/a/secrets/users"
 
 def test_values_are_sent_and_never_printed(run: Run, mesh: FakeMesh) -> None:
     mesh.set_replies("PUT", PATH, Reply(204))
-    done = run("secret", "set", "a", "users", "alice=pass=word", "bob=")
+    done = run("secret", "set", "a", "users", "alice=pass=word", "bob=b=")
     assert (done.out, done.err) == ("users: alice, bob set\n", "")
-    assert mesh.requests[0].json() == {"data": {"alice": "pass=word", "bob": ""}}
+    assert mesh.requests[0].json() == {"data": {"alice": "pass=word", "bob": "b="}}
+
+
+def test_an_empty_value_is_set_only_on_purpose(run: Run, mesh: FakeMesh) -> None:
+    mesh.set_replies("PUT", PATH, Reply(204))
+    refused = run("secret", "set", "a", "users", "alice=x", "bob=", "eve=")
+    assert (refused.code, mesh.requests) == (2, [])
+    assert refused.err.startswith("mlmesh: bob, eve: the value after = is empty (is a shell variable unset?)")
+    assert "--allow-empty" in refused.err
+    assert run("secret", "set", "a", "users", "bob=", "--allow-empty").code == 0
+    assert mesh.requests[0].json() == {"data": {"bob": ""}}
 
 
 def test_a_value_can_come_from_standard_input(run: Run, mesh: FakeMesh, monkeypatch: pytest.MonkeyPatch) -> None:
