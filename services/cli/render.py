@@ -6,6 +6,7 @@ All output goes through this module, which escapes control characters of untrust
 from __future__ import annotations
 
 import codecs
+import io
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -43,15 +44,14 @@ def is_terminal(stream: TextIO) -> bool:
 
 
 def write_log(pieces: Iterable[bytes]) -> None:
-    """Write a program's log: unchanged to a file or a pipe, with control characters escaped on a terminal."""
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    harmless = is_terminal(sys.stdout)
+    """Write a program's log as it arrives, with control characters escaped: what reads a pipe may be a terminal."""
+    utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder = io.IncrementalNewlineDecoder(utf8, translate=False)  # keeps CR LF together
     for piece in pieces:
-        if harmless:
-            sys.stdout.write(escape_controls(decoder.decode(piece)))
-        else:
-            sys.stdout.buffer.write(piece)
+        sys.stdout.write(escape_controls(decoder.decode(piece)))
         sys.stdout.flush()
+    sys.stdout.write(escape_controls(decoder.decode(b"", final=True)))
+    sys.stdout.flush()
 
 
 def write_note(text: str) -> None:

@@ -38,8 +38,8 @@ start, are that user's, and so are models and schedules. With a caller's API key
 
 Data goes to standard output, remarks and progress to standard error. `--json` prints what the mesh said (of a list
 its `items`, those of all pages), with times in ISO 8601. Colours and progress bars appear on a terminal only, without
-colours when `NO_COLOR` is set. Characters that command a terminal are printed as escapes (`\\u001b`), except by `logs`
-into a file or a pipe. An error is one sentence on standard error.
+colours when `NO_COLOR` is set. Characters that command a terminal are printed as escapes (`\\u001b`), also by `logs`
+and into a file or a pipe; the API gives a log as the program wrote it. An error is one sentence on standard error.
 
 | exit code | what it means |
 |---|---|

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from libs.common.terminal import CONTROL_CATEGORIES
+from services.cli.render import write_log
 from tests.cli.cases import CASES, Case
 from tests.cli.conftest import Run
 from tests.cli.fake_mesh import FakeMesh, Reply
@@ -71,7 +72,12 @@ def test_json_says_what_the_mesh_said(run: Run, mesh: FakeMesh, attack: str) -> 
     assert commands_in(out) == []
 
 
-def test_logs_into_a_pipe_are_what_the_program_wrote(run: Run, mesh: FakeMesh) -> None:
-    raw = b"\x1b[31mred\x1b[0m\r\n"
+def test_a_log_in_a_pipe_keeps_its_lines_and_letters_and_no_command(run: Run, mesh: FakeMesh) -> None:
+    raw = "\x1b[31mrot\x1b[0m: über\r\nnächste\tZeile\n".encode() + b"\xff\n"
     mesh.set_replies("GET", "/api/v1/apps/a/runs/r1/logs", Reply(200, raw, {"Content-Type": "text/plain"}))
-    assert run("run", "logs", "a", "r1").out.encode() == raw
+    assert run("run", "logs", "a", "r1").out == "\\u001b[31mrot\\u001b[0m: über\nnächste\tZeile\n\ufffd\n"
+
+
+def test_a_log_that_arrives_in_pieces_is_escaped_as_a_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    write_log([b"one\r", b"\n\xc3", b"\xbc\x1b", b"[2J", b"\xe2"])
+    assert capsys.readouterr().out == "one\nü\\u001b[2J\ufffd"
