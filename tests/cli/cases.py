@@ -131,6 +131,7 @@ CASES = [
     case("key revoke a k1", {("DELETE", f"{APPS}/a/keys/k1"): None}),
     case("worker list", {("GET", "/api/v1/workers"): page(WORKER)}),
     case("worker drain w", {("POST", "/api/v1/workers/w/drain"): {"name": "w"}}),
+    case("worker undrain w", {("POST", "/api/v1/workers/w/drain"): {"name": "w"}}),
     case(
         "queue list", {("GET", "/api/v1/queues"): page({"name": "cpu", "depth": 0, "oldest": None, "dead": 0})}
     ),
