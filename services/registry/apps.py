@@ -9,6 +9,7 @@ from typing import Annotated, Self
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from libs.common.errors import Conflict
 from libs.common.http.response_shapes import Commit, response_shape
 from libs.common.manifests import PlatformApp
 from libs.common.manifests import Repository as Manifest
@@ -16,6 +17,9 @@ from libs.common.manifests.repository import DEFAULT_BRANCH, RepositorySpec
 
 WEBHOOK_KEY = "secret"
 """The key of the webhook secret within its Secret, whether generated or set by the owner."""
+
+REMOVAL_RETRY_S = 10.0
+"""`Retry-After` while the remains of a deleted app are removed."""
 
 
 @response_shape
@@ -37,6 +41,20 @@ class RepositoryJson(TypedDict):
     """Why the repository could not be read the last time."""
     status_error: str | None
     """Why the forge does not show what was deployed: its answer to the last commit status."""
+
+
+class AppBeingRemoved(Conflict):
+    """The app of this name was deleted, and its remains are not gone yet."""
+
+    def __init__(self, app: str, failure: str | None = None) -> None:
+        """`failure`: why the last try to remove them did not succeed."""
+        what = "its runs and instances end and its copy of the repository is deleted"
+        because = f" ({failure})" if failure else ""
+        super().__init__(
+            f'the former app "{app}" is still being removed: {what}{because}; '
+            f"this goes on by itself, try again in {REMOVAL_RETRY_S:.0f} s",
+            retry_after=REMOVAL_RETRY_S,
+        )
 
 
 @dataclass(frozen=True)

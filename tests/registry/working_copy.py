@@ -63,6 +63,13 @@ class WorkingCopy:
         self.git("commit", "--quiet", "--allow-empty", "--message", message)
         return self.git("rev-parse", "HEAD")
 
+    def pack_head(self) -> tuple[str, bytes]:
+        """The head's id, and the pack that a push of it sends."""
+        head = self.git("rev-parse", "HEAD")
+        command = ("git", "pack-objects", "--revs", "--stdout", "-q")
+        packed = subprocess.run(command, cwd=self.folder, input=head.encode(), check=True, capture_output=True)
+        return head, packed.stdout
+
     def create_branches(self, count: int) -> str:
         """`branch-0` and so on, all at the head, whose id is returned."""
         head = self.git("rev-parse", "HEAD")

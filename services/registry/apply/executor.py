@@ -10,11 +10,11 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from libs.common.db import Database, database_time
-from libs.common.errors import Conflict, Invalid
+from libs.common.errors import Invalid
 from libs.common.http.response_shapes import AppName, response_shape
 from libs.common.manifests import Problem
 from services.registry.apply.request import ApplyRequest
-from services.registry.apps import WEBHOOK_KEY, App, Repository
+from services.registry.apps import WEBHOOK_KEY, App, AppBeingRemoved, Repository
 from services.registry.checks.problems import DeploymentErrorJson, problem_to_json
 from services.registry.db import Connection, access_feed, apps, deployments, secrets
 from services.registry.db.secrets import Secret
@@ -116,7 +116,7 @@ class ApplyExecutor:
             await apps.update_app(conn, desired)
             return
         if self._app in await apps.list_removing(conn):
-            raise Conflict(f'app "{self._app}" is still being removed; try again in a moment')
+            raise AppBeingRemoved(self._app)
         await apps.add(conn, desired, now)
 
     async def _apply_secrets(self, conn: Connection, declared: Mapping[str, Secret], now: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from libs.common.manifests import Problem
 from services.registry.apps import App, Repository
 from services.registry.checks.catalog import select_errors
 from services.registry.db import access_feed, apps, secrets
+from services.registry.git import ref_names
 from services.registry.git.bare_repository import BRANCH_PREFIX
 from services.registry.git.client import GitClient
 from services.registry.git.commit_check import check_commit
@@ -46,6 +48,14 @@ def choose_branch(updates: Sequence[RefUpdate]) -> str | None:
     return next((name for name in USUAL_BRANCHES if name in branches), branches[0] if branches else None)
 
 
+def find_name_refusal(updates: Sequence[RefUpdate]) -> str | None:
+    """Why a branch or tag cannot have its name. Deletions pass: such a name may come from another Git server."""
+    for update in updates:
+        if not update.is_deletion and not ref_names.is_valid_ref(update.ref):
+            return f"{json.dumps(update.ref)} is not allowed as a name; {ref_names.ADVICE}"
+    return None
+
+
 def find_refusal(app: str, updates: Sequence[RefUpdate], followed: str | None) -> str | None:
     """Why these refs cannot be pushed, whatever is in them. `followed`: the branch that is, None with tags."""
     for update in updates:
@@ -73,12 +83,25 @@ def list_tags_after(tags: Iterable[str], updates: Sequence[RefUpdate]) -> set[st
     return {*tags, *changed} - {name for name, update in changed.items() if update.is_deletion}
 
 
+def find_matching_tag(pattern: str, updates: Sequence[RefUpdate]) -> str | None:
+    """The newest of the tags that are pushed and match."""
+    refs = [update.ref for update in updates if not update.is_deletion]
+    return find_newest_tag(pattern, [ref.removeprefix(TAG_PREFIX) for ref in refs if ref.startswith(TAG_PREFIX)])
+
+
 def describe_followed_tags(
     app: str, updates: Sequence[RefUpdate], pattern: str, newest: str | None, url: str
 ) -> tuple[str, ...]:
     """What becomes of a push without the tag that is followed."""
     if all(update.is_deletion for update in updates):
         return ()
+    if newest is not None and (older := find_matching_tag(pattern, updates)) is not None:
+        return (
+            f"stored, not deployed: {app} is deployed from the newest tag that matches {pattern}, "
+            f"and {newest} is newer than {older}",
+            f"to go back to a former deployment: mlmesh deployment list {app}; mlmesh deployment rollback {app} ID",
+            f"to deploy what {older} names as the newest: git tag NEWER-TAG {older} && git push {url} NEWER-TAG",
+        )
     which = f"{pattern}, now {newest}" if newest is not None else f"{pattern}; there is none"
     return (
         f"stored, not deployed: {app} is deployed from the newest tag that matches {which}",
@@ -109,6 +132,8 @@ class PushChecker:
             return refuse(f"{error.detail}; nothing was stored, push again")
 
     async def _check(self, app: str, updates: Sequence[RefUpdate], environment: Mapping[str, str]) -> PushVerdict:
+        if (refusal := find_name_refusal(updates)) is not None:
+            return refuse(refusal)
         async with self.database.read() as conn:
             repository = await apps.get_repository(conn, app)
             declared = await secrets.list_secrets(conn, app)

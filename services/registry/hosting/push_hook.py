@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shlex
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ QUARANTINE_VARIABLES = (
 """With these Git reads the pushed objects, which are not in the repository yet."""
 MAX_QUESTION_BYTES = 16 * 2**20
 """About 100,000 refs in one push."""
+UPDATE = re.compile(r"[0-9a-f]{40,64} [0-9a-f]{40,64} ")
 SCRIPT = f"""\
 import json, os, socket, sys
 
@@ -107,5 +109,10 @@ async def _answer(local_end: socket.socket, check: CheckPush) -> None:
 
 
 def _parse_question(question: Mapping[str, Any]) -> tuple[list[RefUpdate], dict[str, str]]:
-    lines = (line.split(" ", 2) for line in question["updates"].split("\n") if line)
-    return [RefUpdate(*line) for line in lines], dict(question["environment"])
+    updates: list[RefUpdate] = []
+    for line in question["updates"].split("\n")[:-1]:
+        if UPDATE.match(line):
+            updates.append(RefUpdate(*line.split(" ", 2)))
+        else:  # Git passes on a name with line breaks, and refuses it after the hook
+            updates[-1] = replace(updates[-1], ref=f"{updates[-1].ref}\n{line}")
+    return updates, dict(question["environment"])

@@ -39,6 +39,7 @@ async def apply(request: Request, deps: DependenciesDep, caller: CallerDep, file
         raise invalid_from_problems([problem for problem in problems if problem.severity == "error"])
     caller.require_scope("write", apply_request.app)
     await _check_repository_url(deps, apply_request)
+    await deps.app_remover.wait_until_removed(apply_request.app)
     executor = ApplyExecutor(deps.database, deps.vault, deps.settings.public_url, apply_request, caller.title)
     response = await executor.run()
     deps.publish_access_change(apply_request.app)

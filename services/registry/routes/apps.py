@@ -21,7 +21,7 @@ from libs.common.protocol.box import BoxList
 from libs.common.protocol.message import Message
 from libs.common.storable_text import StorableText
 from libs.common.times import iso_time
-from services.registry.apps import App
+from services.registry.apps import App, AppBeingRemoved
 from services.registry.db import access_feed, apps, deployments
 from services.registry.dependencies import AppNotFound, CallerDep, DependenciesDep
 from services.registry.deployments.state import Deployment
@@ -93,11 +93,12 @@ async def create_app(body: NewApp, deps: DependenciesDep, caller: CallerDep, res
     if body.name in RESERVED_NAMESPACES:
         raise Invalid(f'"{body.name}" is reserved; choose another name')
     app = App(body.name, body.title or body.name, body.description)
+    await deps.app_remover.wait_until_removed(app.name)
     async with deps.database.write() as conn:
         if await apps.get(conn, app.name) is not None:
             raise Conflict(f'there is an app "{app.name}" already')
         if app.name in await apps.list_removing(conn):
-            raise Conflict(f'app "{app.name}" is still being removed; try again in a moment')
+            raise AppBeingRemoved(app.name)
         await apps.add(conn, app, await database_time(conn))
         await access_feed.record_change(conn, app.name)
     response.headers["Location"] = f"/api/v1/apps/{app.name}"

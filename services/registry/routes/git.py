@@ -169,13 +169,14 @@ def _require_type(request: Request, service: str) -> None:
 
 
 async def _authorize(deps: Dependencies, caller: Caller, app: str, service: str) -> None:
-    """Raises Forbidden, NotFound for a fetch of nothing, and Conflict when the app is deployed from elsewhere."""
+    """Raises Forbidden, NotFound for a fetch of nothing, and Conflict when the app is deployed from elsewhere.
+
+    Waits while a former app of the name is removed. Raises AppBeingRemoved.
+    """
     caller.require_scope("write" if service == PUSH else "read", app)
+    await deps.app_remover.wait_until_removed(app)
     async with deps.database.read() as conn:
         repository = await apps.get_repository(conn, app)
-        is_removing = app in await apps.list_removing(conn)
-    if is_removing:
-        raise Conflict(f'app "{app}" is still being removed; try again in a moment')
     if repository is not None and repository.url is not None:
         raise Conflict(
             f"{app} is deployed from {redact_url(repository.url)}; push there, or remove the url from its Repository"

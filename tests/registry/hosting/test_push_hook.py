@@ -52,6 +52,19 @@ async def test_the_check_sees_the_refs_and_where_the_pushed_objects_are(tmp_path
     assert environment == {"GIT_QUARANTINE_PATH": "/q"}
 
 
+async def test_a_name_with_line_breaks_is_one_name(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    async def check(updates: Sequence[RefUpdate], _environment: Mapping[str, str]) -> PushVerdict:
+        seen.extend(update.ref for update in updates)
+        return PushVerdict(accepted=False, lines=("not allowed",))
+
+    lines = f"{ZERO} {ONE} refs/heads/a\nb c\n\n{ZERO} {ONE} refs/heads/".encode() + b"\xff\n"
+    async with answer_hook(check) as descriptor:
+        assert await _run_hook(write_hook(tmp_path / "hooks"), descriptor, lines) == (1, "not allowed\n")
+    assert seen == ["refs/heads/a\nb c\n", "refs/heads/\udcff"]
+
+
 async def test_many_refs_in_one_push_are_read(tmp_path: Path) -> None:
     async def check(updates: Sequence[RefUpdate], _environment: Mapping[str, str]) -> PushVerdict:
         return PushVerdict(accepted=True, lines=(f"{len(updates)} refs",))

@@ -1,5 +1,6 @@
 """Apps as operators and developers see them."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -89,8 +90,10 @@ async def test_without_the_internal_token_nothing_is_answered_but_health(registr
 
 
 async def test_deleting_is_told_to_the_scheduler_until_it_has_heard(
-    start_registry: StartRegistry, sqlite_url: str, peers: FakePeers, working_copy: WorkingCopy
-) -> None:
+    start_registry: StartRegistry, sqlite_url: str, peers: FakePeers, working_copy: WorkingCopy,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("services.registry.app_removal.WAIT_S", 0.5)
     peers.responses["DELETE /internal/apps/leafscan"] = (503, {"detail": "away"})
     async with start_registry(sqlite_url) as registry:
         await registry.apply(working_copy)
@@ -100,7 +103,11 @@ async def test_deleting_is_told_to_the_scheduler_until_it_has_heard(
         await registry.call("DELETE", "/api/v1/apps/leafscan")
         assert (await registry.get("/internal/access"))["apps"] == {"leafscan": None}
         refused = await registry.call("POST", "/api/v1/apps", {"name": "leafscan"})
-        assert (refused.status, "still being removed" in refused.body["detail"]) == (409, True)
+        assert (refused.status, refused.headers["Retry-After"]) == (409, "10")
+        assert refused.body["detail"] == (
+            'the former app "leafscan" is still being removed: its runs and instances end and its copy of the '
+            "repository is deleted (away); this goes on by itself, try again in 10 s"
+        )
         assert (await registry.apply(working_copy)).status == 409
     peers.responses["DELETE /internal/apps/leafscan"] = (204, None)
     async with start_registry(sqlite_url) as registry:
@@ -111,6 +118,29 @@ async def test_deleting_is_told_to_the_scheduler_until_it_has_heard(
         await poll_until(create_again, lambda status: status == 201)
         assert not cache.exists()
         assert (await registry.get("/internal/access"))["apps"]["leafscan"] == {"users": {}, "keys": {}, "secrets": {}}
+
+
+async def test_a_new_app_waits_for_the_end_of_the_former_one(registry: Registry) -> None:
+    registry.peers.responses["DELETE /internal/apps/leafscan"] = (503, {"detail": "away"})
+    await registry.call("POST", "/api/v1/apps", {"name": "leafscan"})
+    await registry.call("DELETE", "/api/v1/apps/leafscan")
+    creating = asyncio.ensure_future(registry.call("POST", "/api/v1/apps", {"name": "leafscan"}))
+
+    async def count_tries() -> int:
+        return registry.peers.requests.count("DELETE /internal/apps/leafscan")
+
+    await poll_until(count_tries, lambda tries: tries > 1)
+    registry.peers.responses["DELETE /internal/apps/leafscan"] = (204, None)
+    created = await creating
+    assert created.status == 201, created.body
+
+
+async def test_an_app_whose_removal_fails_holds_up_no_other(registry: Registry) -> None:
+    registry.peers.responses["DELETE /internal/apps/one"] = (503, {"detail": "away"})
+    for name in ("one", "two"):
+        await registry.call("POST", "/api/v1/apps", {"name": name})
+        await registry.call("DELETE", f"/api/v1/apps/{name}")
+    assert (await registry.call("POST", "/api/v1/apps", {"name": "two"})).status == 201
 
 
 async def test_the_end_of_a_removal_is_a_line_of_the_log(registry: Registry) -> None:

@@ -207,6 +207,23 @@ async def test_a_deleted_app_takes_its_repository_along(
     await poll_until(is_there, lambda found: not found)
 
 
+async def test_a_push_right_after_the_app_was_deleted_makes_a_new_one(
+    registry: Registry, working_copy: WorkingCopy
+) -> None:
+    remote = Remote(registry)
+    await remote.push_live(working_copy)
+    registry.peers.responses["DELETE /internal/apps/leafscan"] = (503, {"detail": "away"})
+    await registry.call("DELETE", "/api/v1/apps/leafscan")
+    pushing = asyncio.ensure_future(remote.push_live(working_copy))
+
+    async def count_tries() -> int:
+        return registry.peers.requests.count("DELETE /internal/apps/leafscan")
+
+    await poll_until(count_tries, lambda tries: tries > 3)
+    registry.peers.responses["DELETE /internal/apps/leafscan"] = (204, None)
+    assert "the manifests are valid" in await pushing
+
+
 async def new_token(registry: Registry, *scopes: str) -> str:
     answer = await registry.call("POST", "/api/v1/tokens", {"name": "t", "scopes": list(scopes)})
     assert answer.status == 201, answer.body
@@ -335,6 +352,22 @@ async def test_rubbish_in_a_push_ends_with_an_answer(registry: Registry) -> None
         assert answer.status == 200
     packed = {**headers, "Content-Encoding": "gzip"}
     assert (await registry.call("POST", "/git/leafscan.git/git-receive-pack", b"no gzip", packed)).status == 200
+    assert (await registry.call("GET", "/api/v1/apps/leafscan")).status == 404
+
+
+@pytest.mark.parametrize(("name", "shown"), [(b"a\nb", '"refs/heads/a\\nb"'), (b"\xff", '"refs/heads/\\udcff"')])
+async def test_a_branch_whose_name_is_not_allowed_is_refused_with_its_name(
+    registry: Registry, working_copy: WorkingCopy, name: bytes, shown: str
+) -> None:
+    commit, pack = working_copy.pack_head()
+    command = encode_packet(f"{'0' * 40} {commit} refs/heads/".encode() + name + b"\0report-status side-band-64k")
+    headers = {
+        "X-Mlmesh-Authorization": f"Bearer {ADMIN_TOKEN}",
+        "Content-Type": "application/x-git-receive-pack-request",
+    }
+    body = command + b"0000" + pack
+    answer = await registry.call("POST", "/git/leafscan.git/git-receive-pack", body, headers)
+    assert f"{shown} is not allowed as a name; use letters".encode() in answer.body, answer.body
     assert (await registry.call("GET", "/api/v1/apps/leafscan")).status == 404
 
 

@@ -114,7 +114,8 @@ async def test_a_pushed_tag_is_checked_and_deployed_when_it_becomes_the_newest(
     code, text = await remote.push(working_copy, "v1.1")
     assert (code, 'manifests/api.yml:6:16: unknown field "paht"' in text) == (1, True), text
     code, text = await remote.push(working_copy, "main", "v0.9")
-    assert (code, "matches v*, now v1.0" in text) == (0, True), text
+    assert (code, "matches v*, and v1.0 is newer than v0.9" in text) == (0, True), text
+    assert "mlmesh deployment rollback leafscan ID" in text
     assert await count_deployments(each_registry) == 1
 
 
