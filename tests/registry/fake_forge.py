@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
@@ -27,13 +27,16 @@ class ReceivedStatus:
 
 @dataclass
 class FakeForge:
-    """`answers` are given first, one a request; then 201."""
+    """`answers` are given first, one a request; then 201. Statuses of `silent_apps` are never answered."""
 
     folder: Path
     port: int = 0
     answers: list[Answer] = field(default_factory=list)
     received: list[ReceivedStatus] = field(default_factory=list)
     comments: list[ReceivedStatus] = field(default_factory=list)
+    silent_apps: set[str] = field(default_factory=set)
+    unanswered: list[web.Request] = field(default_factory=list)
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     @property
@@ -58,6 +61,20 @@ class FakeForge:
             await self.arrived.wait_for(lambda: bool(self.received) and self.received[-1].body["state"] == state)
         return self.received[-1]
 
+    def count_open_requests(self) -> int:
+        """Of those that are not answered, how many the sender still waits for."""
+        transports = [request.transport for request in self.unanswered]
+        return sum(transport is not None and not transport.is_closing() for transport in transports)
+
+    async def wait_for_app(self, app: str) -> ReceivedStatus:
+        """The first status of this app."""
+        async with asyncio.timeout(DEADLINE_S), self.arrived:
+            await self.arrived.wait_for(lambda: self._find(app) is not None)
+        return cast(ReceivedStatus, self._find(app))
+
+    def _find(self, app: str) -> ReceivedStatus | None:
+        return next((status for status in self.received if status.body["context"] == f"mlmesh/{app}"), None)
+
     async def handle_status(self, request: web.Request) -> web.Response:
         now = asyncio.get_running_loop().time()
         body = json.loads(await request.read())
@@ -65,6 +82,9 @@ class FakeForge:
             received = self.comments if request.path.endswith("/comments") else self.received
             received.append(ReceivedStatus(request.raw_path, request.headers, body, now))
             self.arrived.notify_all()
+        if str(body.get("context")).removeprefix("mlmesh/") in self.silent_apps:
+            self.unanswered.append(request)
+            await self.stopped.wait()
         status, headers, answer = self.answers.pop(0) if self.answers else (201, {}, {})
         return web.json_response(answer, status=status, headers=headers)
 
@@ -102,4 +122,5 @@ async def run_forge(folder: Path, port: int = 0) -> AsyncIterator[FakeForge]:
     await site.start()
     forge.port = runner.addresses[0][1]
     yield forge
+    forge.stopped.set()
     await runner.cleanup()

@@ -30,7 +30,9 @@ from services.registry.secrets.reader import SecretReader
 
 SCAN_INTERVAL_S = 5.0
 """Interval of scans for statuses that another replica wrote."""
-MAX_CONCURRENT_APPS = 8
+MAX_CONCURRENT_APPS = 64
+MAX_CONCURRENT_RETRIES = 8
+"""Apps whose forge failed before: one that does not answer holds a place until the request times out."""
 FIRST_RETRY_S = 2.0
 MAX_RETRY_S = 300.0
 """Exponential back-off, unless the forge says how long to wait."""
@@ -54,7 +56,8 @@ class StatusSender:
         self._secret_reader = secret_reader
         self._public_http = public_http
         self._public_url = public_url
-        self._executor = KeyedExecutor("commit statuses", group, MAX_CONCURRENT_APPS, self.wake)
+        self._first_tries = KeyedExecutor("commit statuses", group, MAX_CONCURRENT_APPS, self.wake)
+        self._retries = KeyedExecutor("retries of commit statuses", group, MAX_CONCURRENT_RETRIES, self.wake)
         self.loop = PeriodicTask("commit statuses", self._start_due, SCAN_INTERVAL_S)
 
     def wake(self) -> None:
@@ -64,9 +67,9 @@ class StatusSender:
         async with self._database.read() as conn:
             seconds_left = await commit_statuses.seconds_until_due(conn)
             is_due = seconds_left is not None and seconds_left <= 0
-            due = await commit_statuses.list_due_apps(conn, await database_time(conn)) if is_due else []
-        for app in due:
-            self._executor.submit(app, partial(self._send_due, app))
+            due = await commit_statuses.list_due_apps(conn, await database_time(conn)) if is_due else {}
+        for app, has_failed in due.items():
+            (self._retries if has_failed else self._first_tries).submit(app, partial(self._send_due, app))
         if seconds_left is not None and seconds_left > 0:
             self.loop.run_within(seconds_left)
 
@@ -124,6 +127,8 @@ class StatusSender:
                 await commit_statuses.retry_at(conn, status, now + pause, failing_since)
             else:
                 await commit_statuses.finish(conn, status)
+            if result.outcome is Outcome.RETRY:
+                await commit_statuses.give_up(conn, status.app, now - MAX_FAILING_S)
             refused = {"refused_secret": secret} if result.outcome is Outcome.STOP else {}
             if result is not NOTHING_TO_SEND:
                 await apps.update_repository(conn, status.app, status_error=error, **refused)

@@ -112,14 +112,20 @@ async def seconds_until_due(conn: AsyncConnection) -> float | None:
     return cast(float | None, (await conn.execute(query)).scalar_one())
 
 
-async def list_due_apps(conn: AsyncConnection, now: float) -> list[str]:
-    return list((await conn.execute(select(commit_statuses.c.app).where(_is_due(now)).distinct())).scalars())
+async def list_due_apps(conn: AsyncConnection, now: float) -> dict[str, bool]:
+    """Apps with a status that is due, and whether their forge failed when it was last told of one of these."""
+    query = select(commit_statuses.c.app, func.max(commit_statuses.c.tries)).where(_is_due(now))
+    rows = (await conn.execute(query.group_by(commit_statuses.c.app))).all()
+    return {app: tries > 0 for app, tries in rows}
 
 
 async def claim(conn: AsyncConnection, app: str, now: float) -> OutgoingStatus | None:
-    """The app's status that is due longest, claimed for CLAIM_S. None when none is."""
+    """One of the app's statuses that are due, claimed for CLAIM_S; None when none is.
+
+    The newest commit comes first, and one that was just tried last: a forge that never takes it would get no other.
+    """
     query = select(*OUTGOING).where(_is_due(now), commit_statuses.c.app == app)
-    query = query.order_by(commit_statuses.c.next_at, commit_statuses.c.seq).limit(1)
+    query = query.order_by(commit_statuses.c.sent_at, commit_statuses.c.seq.desc()).limit(1)
     row = (await conn.execute(query)).mappings().first()
     if row is None:
         return None
@@ -137,8 +143,22 @@ async def finish(conn: AsyncConnection, status: OutgoingStatus) -> None:
 
 
 async def retry_at(conn: AsyncConnection, status: OutgoingStatus, time: float, failing_since: float) -> None:
+    """Send it again at `time`, and nothing else of what waits for the same forge earlier."""
     columns = {"next_at": time, "claimed_until": 0.0, "tries": status.tries + 1, "failing_since": failing_since}
-    await conn.execute(update(commit_statuses).where(_row_of(status.app, status.commit_id)).values(**columns))
+    row = _row_of(status.app, status.commit_id)
+    await conn.execute(update(commit_statuses).where(row).values(**columns))
+    waiting = (commit_statuses.c.app == status.app) & ~row & UNSENT & (commit_statuses.c.claimed_until == 0.0)
+    postponed = update(commit_statuses).where(waiting, commit_statuses.c.next_at < time)
+    since = func.coalesce(commit_statuses.c.failing_since, failing_since)
+    tries = case((commit_statuses.c.tries > columns["tries"], commit_statuses.c.tries), else_=columns["tries"])
+    await conn.execute(postponed.values(next_at=time, tries=tries, failing_since=since))
+
+
+async def give_up(conn: AsyncConnection, app: str, failing_since: float) -> None:
+    """Leave out what the app's forge has not taken since then, or longer."""
+    failed = (commit_statuses.c.app == app) & UNSENT & (commit_statuses.c.failing_since <= failing_since)
+    columns = {"sent_version": commit_statuses.c.version, "tries": 0, "failing_since": None}
+    await conn.execute(update(commit_statuses).where(failed).values(**columns))
 
 
 async def claim_errors(conn: AsyncConnection, status: OutgoingStatus) -> list[DeploymentErrorJson]:

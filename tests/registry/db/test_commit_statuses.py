@@ -73,7 +73,7 @@ async def send(conn: AsyncConnection, now: float) -> str | None:
 async def test_a_change_is_sent_once(conn: AsyncConnection) -> None:
     await change(conn, "pending", 10.0)
     await change(conn, "pending", 10.5)
-    assert await commit_statuses.list_due_apps(conn, 10.5) == ["leaf"]
+    assert await commit_statuses.list_due_apps(conn, 10.5) == {"leaf": False}
     assert (await send(conn, 10.5), await send(conn, 99.0)) == ("checking", None)
     assert await commit_statuses.seconds_until_due(conn) is None
 
@@ -124,6 +124,34 @@ async def test_a_forge_that_failed_is_not_asked_earlier_because_of_a_change(conn
     assert (third.tries, third.failing_since) == (0, None)
 
 
+async def test_a_forge_that_failed_gets_nothing_of_what_waits_for_it_earlier(conn: AsyncConnection) -> None:
+    await change(conn, "live", 10.0)
+    await add_deployment(conn, "d2", OTHER)
+    await change(conn, "live", 11.0, "d2")
+    first = await claim(conn, 12.0)
+    assert first is not None
+    await commit_statuses.retry_at(conn, first, 70.0, failing_since=12.0)
+    assert await claim(conn, 69.9) is None
+    assert await commit_statuses.list_due_apps(conn, 70.0) == {"leaf": True}
+    tried = [await claim(conn, 70.0), await claim(conn, 70.0)]
+    assert [(status.commit_id, status.tries, status.failing_since) for status in tried if status] == [
+        (COMMIT, 1, 12.0), (OTHER, 1, 12.0)
+    ]  # fmt: skip
+
+
+async def test_what_a_forge_has_not_taken_for_long_is_given_up_together(conn: AsyncConnection) -> None:
+    await change(conn, "live", 10.0)
+    await add_deployment(conn, "d2", OTHER)
+    await change(conn, "live", 11.0, "d2")
+    first = await claim(conn, 12.0)
+    assert first is not None
+    await commit_statuses.retry_at(conn, first, 70.0, failing_since=12.0)
+    await commit_statuses.give_up(conn, "leaf", 11.9)
+    assert await commit_statuses.list_due_apps(conn, 70.0) == {"leaf": True}
+    await commit_statuses.give_up(conn, "leaf", 12.0)
+    assert await commit_statuses.list_due_apps(conn, 70.0) == {}
+
+
 async def test_a_deployment_that_was_overtaken_is_told_as_such(conn: AsyncConnection) -> None:
     await change(conn, "starting", 10.0)
     assert await send(conn, 10.0) == "starting"
@@ -131,7 +159,7 @@ async def test_a_deployment_that_was_overtaken_is_told_as_such(conn: AsyncConnec
     await conn.execute(update(deployments).where(deployments.c.id == "d1").values(status="superseded"))
     await change(conn, "live", 11.0, "d2")
     sent = [await claim(conn, 11.0), await claim(conn, 11.0)]
-    assert [(status.commit_id, status.state) for status in sent if status] == [(COMMIT, "canceled"), (OTHER, "success")]
+    assert [(status.commit_id, status.state) for status in sent if status] == [(OTHER, "success"), (COMMIT, "canceled")]
 
 
 async def test_of_two_deployments_of_a_commit_the_newer_one_counts(conn: AsyncConnection) -> None:
