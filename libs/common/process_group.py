@@ -5,14 +5,28 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from asyncio.subprocess import Process
 from contextlib import suppress
+from typing import Protocol
 
 EXIT_WAIT_S = 5.0
 """After SIGKILL. A process that waits for a broken disk ends later."""
 PIPE_WAIT_S = 1.0
 """After its exit. A program that left the group may hold the pipes for longer."""
 READ_BYTES = 64 * 1024
+
+
+class Process(Protocol):
+    """What asyncio's processes have, and others may."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def returncode(self) -> int | None: ...
+    @property
+    def stdout(self) -> asyncio.StreamReader | None: ...
+    @property
+    def stderr(self) -> asyncio.StreamReader | None: ...
+    async def wait(self) -> int: ...
 
 
 def kill_process_group(process: Process) -> None:

@@ -11,7 +11,6 @@ import os
 import re
 import signal
 import tempfile
-from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -23,7 +22,8 @@ from libs.common.process_group import end_process_group
 from services.registry.git.address_policy import GitTarget
 from services.registry.git.credentials import NO_CREDENTIALS, Credentials, write_auth_files
 from services.registry.git.error_messages import GitFailed, explain_git_error, find_last_location
-from services.registry.git.process_io import CHUNK_BYTES, communicate, get_pipes, read_stderr
+from services.registry.git.process import GitProcess, start_process
+from services.registry.git.process_io import CHUNK_BYTES, communicate, read_stderr
 
 MAX_FILE_BYTES = 1 << 30
 """The largest file (a pack) that Git may write."""
@@ -103,7 +103,7 @@ class GitClient:
                     asyncio.timeout(timeout),
                     self.start(*arguments, folder=folder, environment=variables) as process,
                 ):
-                    output, errors = await communicate(get_pipes(process), stdin_data, idle_timeout)
+                    output, errors = await communicate(process, stdin_data, idle_timeout)
                     code = await process.wait()
             except IdleTimeout as error:
                 raise GitFailed(
@@ -128,11 +128,10 @@ class GitClient:
     async def stream(self, *arguments: str, folder: Path, timeout: float) -> AsyncGenerator[bytes, None]:
         """Run a command and yield its output in chunks, for large output."""
         async with asyncio.timeout(timeout), self.start(*arguments, folder=folder) as process:
-            pipes = get_pipes(process)
-            pipes.stdin.close()
-            while chunk := await pipes.stdout.read(CHUNK_BYTES):
+            process.stdin.close()
+            while chunk := await process.stdout.read(CHUNK_BYTES):
                 yield chunk
-            errors = await read_stderr(pipes)
+            errors = await read_stderr(process)
             if await process.wait() != 0:
                 raise GitFailed(explain_git_error(errors.decode(errors="replace")))
 
@@ -165,25 +164,22 @@ class GitClient:
         folder: Path | None = None,
         environment: Mapping[str, str] = NO_ENVIRONMENT,
         pass_fds: tuple[int, ...] = (),
-    ) -> AsyncIterator[Process]:
-        """A running command with its pipes; it is killed at the end, with the programs that it started."""
+    ) -> AsyncIterator[GitProcess]:
+        """A running command; it is killed at the end, with the programs that it started."""
         self._ensure_home()
-        process = await asyncio.create_subprocess_exec(
-            *GIT_WITH_LIMIT,
-            str(self._max_file_bytes // LIMIT_UNIT_BYTES),
-            *arguments,
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=PIPE,
-            cwd=folder or self._home,
-            env={**self._build_environment(folder), **environment},
-            start_new_session=True,
-            pass_fds=pass_fds,
+        process = await start_process(
+            (*GIT_WITH_LIMIT, str(self._max_file_bytes // LIMIT_UNIT_BYTES), *arguments),
+            folder or self._home,
+            {**self._build_environment(folder), **environment},
+            pass_fds,
         )
         try:
             yield process
         finally:
-            await end_process_group(process)
+            try:
+                await end_process_group(process)
+            finally:
+                process.close()
 
     def _build_environment(self, folder: Path | None) -> dict[str, str]:
         return {

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from libs.common.idle_timeout import limit_idle_time
 from services.registry.git.error_messages import GitFailed
+from services.registry.git.process import GitProcess
 
 MAX_OUTPUT_BYTES = 16_000_000
 MAX_ERROR_BYTES = 64_000
@@ -18,34 +17,25 @@ PIPE_CLOSED = (BrokenPipeError, ConnectionResetError, RuntimeError)
 """What writing to a process raises that has ended; uvloop raises RuntimeError."""
 
 
-@dataclass(frozen=True)
-class ProcessPipes:
-    stdin: asyncio.StreamWriter
-    stdout: asyncio.StreamReader
-    stderr: asyncio.StreamReader
-
-
-def get_pipes(process: Process) -> ProcessPipes:
-    if process.stdin is None or process.stdout is None or process.stderr is None:
-        raise GitFailed("git was started without pipes")
-    return ProcessPipes(process.stdin, process.stdout, process.stderr)
-
-
-async def communicate(pipes: ProcessPipes, stdin_data: bytes, idle_timeout: float | None) -> tuple[bytes, bytes]:
+async def communicate(process: GitProcess, stdin_data: bytes, idle_timeout: float | None) -> tuple[bytes, bytes]:
     """Write stdin, return stdout and stderr. Raises IdleTimeout after `idle_timeout` seconds without a byte."""
     try:
         async with limit_idle_time(idle_timeout) as restart_timeout, asyncio.TaskGroup() as group:
-            output = group.create_task(_read_all(_iter_chunks_watched(pipes.stdout, restart_timeout), MAX_OUTPUT_BYTES))
-            errors = group.create_task(_read_last(_iter_chunks_watched(pipes.stderr, restart_timeout), MAX_ERROR_BYTES))
-            group.create_task(_write_stdin(pipes.stdin, stdin_data))
+            output = group.create_task(
+                _read_all(_iter_chunks_watched(process.stdout, restart_timeout), MAX_OUTPUT_BYTES)
+            )
+            errors = group.create_task(
+                _read_last(_iter_chunks_watched(process.stderr, restart_timeout), MAX_ERROR_BYTES)
+            )
+            group.create_task(_write_stdin(process.stdin, stdin_data))
     except* GitFailed as failures:
         raise GitFailed("git printed more than is accepted") from failures
     return output.result(), errors.result()
 
 
-async def read_stderr(pipes: ProcessPipes) -> bytes:
+async def read_stderr(process: GitProcess) -> bytes:
     """The end of stderr; call it when stdout was read to its end."""
-    return await _read_last(_iter_chunks(pipes.stderr), MAX_ERROR_BYTES)
+    return await _read_last(_iter_chunks(process.stderr), MAX_ERROR_BYTES)
 
 
 async def _iter_chunks(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:

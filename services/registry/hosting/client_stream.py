@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from libs.common.process_group import kill_process_group
-from services.registry.git.process_io import PIPE_CLOSED, get_pipes
+from services.registry.git.process import GitProcess
+from services.registry.git.process_io import PIPE_CLOSED
 
 
 @dataclass(frozen=True)
@@ -20,19 +20,18 @@ class ClientStream:
     """Returns when it has left; to be called when the body was read."""
 
 
-async def feed(process: Process, body: AsyncIterator[bytes]) -> None:
+async def feed(process: GitProcess, body: AsyncIterator[bytes]) -> None:
     """Pass the body on to Git, which may end before it has read everything: its answer says why.
 
     A body that breaks off ends Git, and raises.
     """
-    stdin = get_pipes(process).stdin
     try:
         async for chunk in body:
             with suppress(*PIPE_CLOSED):
-                stdin.write(chunk)
-                await stdin.drain()
+                process.stdin.write(chunk)
+                await process.stdin.drain()
     except BaseException:
         kill_process_group(process)
         raise
     with suppress(*PIPE_CLOSED):
-        stdin.close()
+        process.stdin.close()

@@ -6,7 +6,6 @@ Git's answer ends with a flush packet. It is held back while progress lines are 
 from __future__ import annotations
 
 import asyncio
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,8 @@ from services.registry.db import apps, deployments
 from services.registry.deployments.state import Deployment, DeploymentTrigger
 from services.registry.git.client import GitClient, config_options
 from services.registry.git.hosted_repositories import HostedRepositories
-from services.registry.git.process_io import CHUNK_BYTES, ProcessPipes, get_pipes, read_stderr
+from services.registry.git.process import GitProcess
+from services.registry.git.process_io import CHUNK_BYTES, read_stderr
 from services.registry.hosting.client_stream import ClientStream, feed
 from services.registry.hosting.packet_lines import (
     FLUSH,
@@ -190,12 +190,11 @@ async def _read_output(push: Push) -> AsyncIterator[bytes]:
         yield chunk
 
 
-async def _exchange(push: Push, process: Process, body: AsyncIterator[bytes]) -> bytes:
-    pipes = get_pipes(process)
+async def _exchange(push: Push, process: GitProcess, body: AsyncIterator[bytes]) -> bytes:
     async with asyncio.TaskGroup() as group:
         group.create_task(feed(process, _watch_body(push, body)))
-        errors = group.create_task(read_stderr(pipes))
-        tail = await _pass_output(push, pipes)
+        errors = group.create_task(read_stderr(process))
+        tail = await _pass_output(push, process)
         await process.wait()
     if process.returncode != 0 and errors.result():
         push.send_lines(errors.result().decode(errors="replace").strip().splitlines()[-1])
@@ -211,10 +210,10 @@ async def _watch_body(push: Push, body: AsyncIterator[bytes]) -> AsyncIterator[b
         yield chunk
 
 
-async def _pass_output(push: Push, pipes: ProcessPipes) -> bytes:
+async def _pass_output(push: Push, process: GitProcess) -> bytes:
     """Pass Git's answer on as it comes, and return its flush packet."""
     held = b""
-    while chunk := await pipes.stdout.read(CHUNK_BYTES):
+    while chunk := await process.stdout.read(CHUNK_BYTES):
         held += chunk
         if len(held) > len(FLUSH):
             push.output.put_nowait(held[: -len(FLUSH)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,7 +11,8 @@ from libs.common.errors import MeshError
 from libs.common.process_group import kill_process_group
 from services.registry.git.client import GitClient, config_options
 from services.registry.git.hosted_repositories import HostedRepositories
-from services.registry.git.process_io import CHUNK_BYTES, get_pipes
+from services.registry.git.process import GitProcess
+from services.registry.git.process_io import CHUNK_BYTES
 from services.registry.hosting.client_stream import ClientStream, feed
 from services.registry.hosting.packet_lines import encode_service_header
 from services.registry.hosting.slots import Slots
@@ -54,14 +54,14 @@ class UploadPack:
             ) as process:  # fmt: skip
                 serving = asyncio.create_task(_serve_client(process, client))
                 try:
-                    while chunk := await get_pipes(process).stdout.read(CHUNK_BYTES):
+                    while chunk := await process.stdout.read(CHUNK_BYTES):
                         yield chunk
                 finally:
                     serving.cancel()
                     await asyncio.gather(serving, return_exceptions=True)
 
 
-async def _serve_client(process: Process, client: ClientStream) -> None:
+async def _serve_client(process: GitProcess, client: ClientStream) -> None:
     """Feed Git, and end it when the client leaves: it may compute for minutes without a write that would fail."""
     with suppress(MeshError):  # a body that is not gzip; Git has ended
         await feed(process, client.body)

@@ -1,0 +1,89 @@
+"""Git's processes: their pipes, their ends, and that nothing of them stays."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from libs.common.process_group import kill_process_group
+from services.registry.git.process import GitProcess, start_process
+
+
+async def start(folder: Path, script: str) -> GitProcess:
+    return await start_process(("/bin/sh", "-c", script), folder, {"PATH": os.environ["PATH"]})
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + 10
+    while is_running(pid):
+        assert time.monotonic() < deadline, f"process {pid} still runs"
+        time.sleep(0.01)
+
+
+async def test_it_passes_input_output_errors_and_the_exit_code(tmp_path: Path) -> None:
+    process = await start(tmp_path, "cat; pwd; echo broken >&2; exit 3")
+    process.stdin.write(b"given\n")
+    process.stdin.close()
+    assert await process.stdout.read() == f"given\n{tmp_path}\n".encode()
+    assert await process.stderr.read() == b"broken\n"
+    assert await process.wait() == 3
+    assert process.returncode == 3
+    process.close()
+
+
+async def test_several_may_wait_for_one_that_still_runs(tmp_path: Path) -> None:
+    process = await start(tmp_path, "read line; exit 4")
+    waiting = [asyncio.create_task(process.wait()) for _ in range(3)]
+    await asyncio.sleep(0)
+    assert process.returncode is None
+    process.stdin.write(b"\n")
+    assert await asyncio.gather(*waiting) == [4, 4, 4]
+    process.close()
+
+
+async def test_the_programs_that_it_started_are_killed_with_it(tmp_path: Path) -> None:
+    process = await start(tmp_path, "sleep 1000 & echo $!; wait")
+    child = int(await process.stdout.readline())
+    kill_process_group(process)
+    assert await process.wait() == -signal.SIGKILL
+    wait_until_gone(child)
+    process.close()
+
+
+async def test_no_descriptor_stays_open(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        process = await start(tmp_path, "exit 0")
+        await process.stdout.read()
+        await process.wait()
+        process.close()
+    await asyncio.sleep(0)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_a_start_that_is_cancelled_leaves_no_process(tmp_path: Path) -> None:
+    starting = asyncio.create_task(start(tmp_path, f"echo $$ > {tmp_path}/pid; exec sleep 1000"))
+    await asyncio.sleep(0)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    own = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    for pid in map(int, own):
+        wait_until_gone(pid)
+
+
+async def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="gone"):
+        await start(tmp_path / "gone", "exit 0")
