@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from services.cli.cli_errors import Failure
+from services.cli.manifest_folder import APPLICATION, DEFAULT_FOLDER, find_manifest_root, walk
 
 if TYPE_CHECKING:
     from libs.common.manifests import Manifest
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
     Body = TypeVar("Body", bound=Header)
 
-DEFAULT_FOLDER = "manifests"
-APPLICATION = "app.yaml"
 ATTACHING = frozenset({"PlatformApp", "Repository", "Secret"})
 
 
@@ -49,11 +48,11 @@ def read_files(folder: Path) -> CheckoutFiles:
     from libs.common.repository_tree import is_manifest_file
 
     sent = _read_application(repository_root(folder) / APPLICATION)
-    top = _manifest_root(folder, sent)
-    paths = sorted(file for file in top.rglob("*") if is_manifest_file(file.name) and file.is_file())
+    top = find_manifest_root(folder, sent)
+    paths = sorted(file for file in walk(top) if is_manifest_file(file.name) and file.is_file())
     manifests = {display_name(file): read_content(file) for file in paths if file.as_posix() not in sent}
     if not manifests:
-        raise Failure(f"no manifests: there is neither a folder {folder / DEFAULT_FOLDER} nor a *.yml file in {top}")
+        raise Failure(f"there is no manifest (*.yaml, *.yml) in {top}")
     return CheckoutFiles(top, manifests, sent)
 
 
@@ -89,33 +88,3 @@ def _read_application(file: Path) -> dict[str, bytes]:
         return application
     kinds = {str(document.get("kind")) for document in documents if isinstance(document, dict)}
     return application if kinds & ATTACHING and not kinds & (KINDS.keys() - ATTACHING) else {}
-
-
-def _manifest_root(folder: Path, sent: Mapping[str, bytes]) -> Path:
-    """The folder that a deployment reads: the Repository's path in app.yaml, else `manifests`, or `folder` itself."""
-    from libs.common.manifests import Repository, read_documents
-    from libs.common.manifests.messages import closest_name
-
-    specs = [document.body.spec for document in read_documents(sent)[0] if isinstance(document.body, Repository)]
-    named = specs[0].path if specs and folder.name != DEFAULT_FOLDER else DEFAULT_FOLDER
-    if (folder / named).is_dir():
-        return folder / named
-    if named != DEFAULT_FOLDER:
-        raise Failure(f"there is no folder {folder / named}, the path of the Repository in {APPLICATION}")
-    if folder.name != DEFAULT_FOLDER and (subfolders := _find_only_subfolders(folder)):
-        guess = closest_name(DEFAULT_FOLDER, subfolders)
-        advice = f"rename {folder / guess}" if guess else "put the manifests there"
-        raise Failure(
-            f"a deployment reads {folder / DEFAULT_FOLDER}, which is not there; {advice}, or name the folder of the "
-            f"manifests as path in the Repository of {APPLICATION}"
-        )
-    return folder
-
-
-def _find_only_subfolders(folder: Path) -> tuple[str, ...]:
-    """The subfolders with YAML files; none when such files are in the folder itself."""
-    from libs.common.repository_tree import is_manifest_file
-
-    paths = [path.relative_to(folder) for path in folder.rglob("*") if is_manifest_file(path.name) and path.is_file()]
-    paths = [path for path in paths if path.as_posix() != APPLICATION and not path.parts[0].startswith(".")]
-    return () if any(len(path.parts) == 1 for path in paths) else tuple(sorted({path.parts[0] for path in paths}))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.cli.checkout import display_name
+from services.cli.manifest_folder import walk
 
 if TYPE_CHECKING:
     from libs.common.manifests.problems import Problem
@@ -30,7 +31,7 @@ def _check_tree(repository: Path, root: Path) -> Iterator[Problem]:
     folder = root.relative_to(repository).as_posix()
     if folder != "." and root.is_symlink():
         yield Problem(folder, 1, 1, LINKED_FOLDER)
-    items = [_tree_item(path, repository) for path in root.rglob("*") if path.is_symlink() or path.is_file()]
+    items = [_tree_item(path, repository) for path in walk(root) if path.is_symlink() or path.is_file()]
     linked = (item.path for item in items if item.target and is_manifest_file(item.path))
     yield from (Problem(path, 1, 1, LINKED_MANIFEST) for path in linked)
     yield from list_ignored(items, folder)

@@ -40,7 +40,13 @@ def test_a_file_is_too_large_here_when_it_is_in_a_deployment(run: Run, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("folder", "advice"), [("manifest", "rename {}/manifest"), ("deploy/prod", "put the manifests there")]
+    ("folder", "advice"),
+    [
+        ("manifest", "rename {}/manifest"),
+        ("Manifests", "rename {}/Manifests"),
+        ("deploy/prod", "put the manifests there"),
+        (".github/workflows", "put the manifests there"),
+    ],
 )
 def test_manifests_in_a_folder_that_no_deployment_reads_are_refused(
     run: Run, tmp_path: Path, folder: str, advice: str
@@ -53,14 +59,60 @@ def test_manifests_in_a_folder_that_no_deployment_reads_are_refused(
         f"mlmesh: a deployment reads {tmp_path}/manifests, which is not there; {advice.format(tmp_path)}, or name the "
         "folder of the manifests as path in the Repository of app.yaml\n",
     )  # fmt: skip
-    assert run("validate", str(tmp_path / folder)).code == 0
+    (tmp_path / "docker-compose.yml").write_text("services: {}\n")
+    assert run("validate", str(tmp_path)) == done
+
+
+@pytest.mark.parametrize("name", ["manifest", "MANIFESTS"])
+def test_a_folder_of_manifests_with_a_mistyped_name_is_refused_as_by_a_push(
+    run: Run, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "a.yml").write_text(BOX)
+    done = run("validate", str(tmp_path / name))
+    refusal = f"mlmesh: a deployment reads {tmp_path}/manifests, which is not there; rename {tmp_path}/{name}, or name"
+    assert (done.code, done.out, done.err.startswith(refusal)) == (1, "", True), done
+    (tmp_path / "app.yaml").write_text(join_documents(APP, REPOSITORY.replace("a.git", f"a.git, path: {name}")))
+    assert run("validate", str(tmp_path / name)).code == 0
+    assert run("validate", str(tmp_path)).code == 0
+
+
+def test_a_folder_of_manifests_of_another_name_is_checked_when_it_is_given(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "deploy/a.yml").write_text(TYPO)
+    assert run("validate", str(tmp_path / "deploy")).out.startswith(f"{tmp_path}/deploy/a.yml:6:3: ")
+
+
+def test_the_root_of_a_repository_is_no_folder_of_manifests(run: Run, tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "a.yml").write_text(BOX)
+    done = run("validate", str(tmp_path))
+    assert (done.code, "manifests, which is not there; put the manifests there" in done.err) == (1, True), done
+    (tmp_path / "app.yaml").write_text(join_documents(APP, REPOSITORY.replace("a.git", "a.git, path: .")))
+    (tmp_path / "env/lib").mkdir(parents=True)
+    (tmp_path / "env/pyvenv.cfg").write_text("home = /usr/bin\n")
+    (tmp_path / "env/lib/other.yaml").write_text("not: a manifest\n")
+    assert run("validate", str(tmp_path)).err == "1 file, no errors\n"
+
+
+def test_inside_the_folder_of_manifests_they_are_checked(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests/a.yml").write_text(TYPO)
+    monkeypatch.chdir(tmp_path / "manifests")
+    assert run("validate").out.startswith("a.yml:6:3: ")
 
 
 def test_a_folder_without_manifests_is_said_to_be_one(run: Run, tmp_path: Path) -> None:
     assert run("validate", str(tmp_path / "nowhere")).err == f"mlmesh: {tmp_path}/nowhere is not a folder\n"
     done = run("validate", str(tmp_path))
     assert (done.code, done.out) == (1, "")
-    assert "no manifests" in done.err
+    assert f"a deployment reads {tmp_path}/manifests, which is not there" in done.err
+    (tmp_path / "manifests").mkdir()
+    assert (
+        run("validate", str(tmp_path)).err == f"mlmesh: there is no manifest (*.yaml, *.yml) in {tmp_path}/manifests\n"
+    )
 
 
 SECRET = "apiVersion: mlmesh/v1\nkind: Secret\nmetadata: {name: keys}\nspec: {keys: [TOKEN]}\n"
