@@ -18,11 +18,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from libs.common.idle_timeout import IdleTimeout
-from libs.common.process_group import end_process_group
 from services.registry.git.address_policy import GitTarget
 from services.registry.git.credentials import NO_CREDENTIALS, Credentials, write_auth_files
 from services.registry.git.error_messages import GitFailed, explain_git_error, find_last_location
-from services.registry.git.process import GitProcess, start_process
+from services.registry.git.process import GitProcess, end_process, start_process
 from services.registry.git.process_io import CHUNK_BYTES, communicate, read_stderr
 
 MAX_FILE_BYTES = 1 << 30
@@ -176,10 +175,7 @@ class GitClient:
         try:
             yield process
         finally:
-            try:
-                await end_process_group(process)
-            finally:
-                process.close()
+            await end_process(process)
 
     def _build_environment(self, folder: Path | None) -> dict[str, str]:
         return {

@@ -16,10 +16,12 @@ from subprocess import PIPE
 from threading import Thread
 from typing import IO
 
+from libs.common.process_group import end_process_group
+
 
 @dataclass(frozen=True)
 class GitProcess:
-    """A running process that leads a session of its own. `close` is to be called at the end."""
+    """A running process that leads a session of its own. `end_process` is to be called at the end."""
 
     stdin: asyncio.StreamWriter
     stdout: asyncio.StreamReader
@@ -55,12 +57,20 @@ async def start_process(
         arguments, bufsize=0, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=folder, env=environment,
         start_new_session=True, pass_fds=pass_fds,
     )  # fmt: skip
+    connecting = asyncio.ensure_future(_connect(child))
     try:
-        return await _connect(child)
-    except BaseException:
-        child.kill()
-        Thread(target=child.communicate, name=f"git {child.pid}", daemon=True).start()
+        return await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        await end_process(await connecting)
         raise
+
+
+async def end_process(process: GitProcess) -> None:
+    """Kill it, unless it has ended, with the programs that it started; close its pipes."""
+    try:
+        await end_process_group(process)
+    finally:
+        process.close()
 
 
 async def _connect(child: subprocess.Popen[bytes]) -> GitProcess:

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from libs.common.process_group import kill_process_group
-from services.registry.git.process import GitProcess, start_process
+from services.registry.git.process import GitProcess, end_process, start_process
+
+pytestmark = pytest.mark.both_loops
 
 
 async def start(folder: Path, script: str) -> GitProcess:
@@ -62,26 +64,48 @@ async def test_the_programs_that_it_started_are_killed_with_it(tmp_path: Path) -
     process.close()
 
 
+async def count_descriptors() -> int:
+    """When the event loop has closed what it was told to close."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+    return len(os.listdir("/proc/self/fd"))
+
+
+async def run_to_its_end(folder: Path) -> None:
+    process = await start(folder, "exit 0")
+    await process.stdout.read()
+    await process.wait()
+    process.close()
+
+
 async def test_no_descriptor_stays_open(tmp_path: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    await run_to_its_end(tmp_path)  # the event loop's own are open now
+    before = await count_descriptors()
     for _ in range(5):
-        process = await start(tmp_path, "exit 0")
-        await process.stdout.read()
-        await process.wait()
-        process.close()
-    await asyncio.sleep(0)
-    assert len(os.listdir("/proc/self/fd")) == before
+        await run_to_its_end(tmp_path)
+    assert await count_descriptors() == before
 
 
-async def test_a_start_that_is_cancelled_leaves_no_process(tmp_path: Path) -> None:
-    starting = asyncio.create_task(start(tmp_path, f"echo $$ > {tmp_path}/pid; exec sleep 1000"))
-    await asyncio.sleep(0)
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_start_that_is_cancelled_leaves_no_process(tmp_path: Path, turns: int) -> None:
+    """After each number of turns of the event loop: its pipes are connected one after another."""
+    await run_to_its_end(tmp_path)
+    before = await count_descriptors()
+    starting = asyncio.create_task(start(tmp_path, "exec sleep 1000"))
+    for _ in range(turns + 1):
+        await asyncio.sleep(0)
     starting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await starting
-    own = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-    for pid in map(int, own):
-        wait_until_gone(pid)
+    try:
+        process = await starting
+    except asyncio.CancelledError:
+        assert find_children() == []
+    else:  # it had started
+        await end_process(process)
+    assert await count_descriptors() == before
+
+
+def find_children() -> list[str]:
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
 
 
 async def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
