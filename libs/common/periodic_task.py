@@ -67,7 +67,8 @@ class WakeSignal:
     async def wait_until(self, deadline: float) -> None:
         """Waits for `wake`, at most until `deadline` on the event loop's clock or the time of `run_within`."""
         try:  # not wait_for, which before Python 3.12 may lose a cancellation
-            async with asyncio.timeout_at(min(deadline, self._due)) as self._pause:
+            until = min(deadline, self._due)
+            async with asyncio.timeout_at(None if until == math.inf else until) as self._pause:
                 await self._woken.wait()
         except TimeoutError:
             return
@@ -76,7 +77,7 @@ class WakeSignal:
 
 
 class PeriodicTask:
-    """Runs `function` every `interval` seconds, and immediately after `wake()`.
+    """Runs `function` at the start, every `interval` seconds, and immediately after `wake()`.
 
     An error is logged, and the function runs again after an exponential back-off: it reads the current state, and the
     next run may succeed. Only cancellation ends the task. A `wake()` during a run causes one more run.
@@ -91,7 +92,8 @@ class PeriodicTask:
         min_interval: float = 0.0,
         signal: WakeSignal | None = None,
     ) -> None:
-        """`max_back_off`: longest pause in seconds after a failure; `min_interval`: shortest pause after any run."""
+        """Seconds. `interval`: `math.inf` for a task that others wake; `max_back_off`: longest pause after a failure;
+        `min_interval`: shortest pause after any run."""
         self.name = name
         self._function = function
         self._interval = interval

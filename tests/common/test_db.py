@@ -24,10 +24,10 @@ async def test_rows_of_two_tables_come_together_or_not_at_all(database_url: str)
     database = Database(database_url)
     await database.create_all(TABLES)
     children: list[dict[str, Any]] = [{"id": "a", "of": {"x": [1]}}, {"id": "b", "of": None}]
-    async with database.write(single_statement=True) as c:
+    async with database.write(single_statement=database.shared) as c:
         await insert_many(c, (PARENTS, [{"id": "one"}, {"id": "two"}]), (CHILDREN, children))
     with pytest.raises(IntegrityError):
-        async with database.write(single_statement=True) as c:
+        async with database.write(single_statement=database.shared) as c:
             await insert_many(c, (PARENTS, [{"id": "three"}]), (CHILDREN, children))
     async with database.read() as c:
         assert sorted(tuple(row) for row in await c.execute(select(PARENTS))) == [("one", 3), ("two", 3)]
@@ -120,3 +120,18 @@ async def test_a_database_that_is_not_what_it_was_is_not_ready(tmp_path: Path, h
             await database.ready()
     finally:
         await database.close()
+
+
+async def test_a_single_statement_is_committed_at_once_and_one_that_fails_changes_nothing(database_url: str) -> None:
+    database = Database(database_url)
+    await database.create_all(TABLES)
+    async with database.write(single_statement=True) as c:
+        await c.execute(PARENTS.insert(), {"id": "one"})
+    with pytest.raises(IntegrityError):
+        async with database.write(single_statement=True) as c:
+            await c.execute(PARENTS.insert().values([{"id": "two"}, {"id": "one"}]))
+    async with database.write() as c:
+        await c.execute(PARENTS.insert(), {"id": "three"})
+    async with database.read() as c:
+        assert list((await c.execute(select(PARENTS.c.id).order_by(PARENTS.c.id))).scalars()) == ["one", "three"]
+    await database.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 
@@ -89,3 +90,22 @@ async def test_a_step_can_be_hurried_by_itself_and_from_outside() -> None:
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert steps.qsize() == 3
+
+
+async def test_a_task_without_an_interval_runs_at_the_start_and_when_it_is_told() -> None:
+    clock = asyncio.get_running_loop().time
+    began, runs = clock(), list[float]()
+
+    async def step() -> None:
+        runs.append(clock() - began)
+        if len(runs) == 2:
+            raise Unavailable("not yet")
+
+    task = PeriodicTask("test", step, interval=math.inf)
+    running = asyncio.create_task(task.run())
+    await asyncio.sleep(7200.0)
+    task.run_within(10.0)
+    await asyncio.sleep(7200.0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert [round(run) for run in runs] == [0, 7210, 7210]

@@ -41,6 +41,7 @@ __all__ = [
     "insert_many",
     "translate_errors",
     "upsert",
+    "upsert_in",
 ]
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
@@ -99,15 +100,15 @@ class Database:
     async def write(self, *, single_statement: bool = False) -> AsyncIterator[AsyncConnection]:
         """One transaction, committed at the end. Raises Unavailable when the database is unreachable or overloaded.
 
-        `single_statement`: the transaction is one statement, which PostgreSQL commits without COMMIT.
+        `single_statement`: the transaction is one statement, which both databases commit without BEGIN and COMMIT.
         """
-        if single_statement and self.dialect != "sqlite":
-            async with self.read() as connection:
+        if self.dialect == "sqlite":
+            self._write_lock = share_write_lock(self._engine.url.database or "")
+        if single_statement:
+            async with self._write_lock, self.read() as connection:
                 yield connection
             return
         with translate_errors(self._engine.url.database):
-            if self.dialect == "sqlite":
-                self._write_lock = share_write_lock(self._engine.url.database or "")
             async with self._write_lock, self._writers.connection() as connection:
                 if self.dialect == "sqlite":
                     await connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -182,4 +183,9 @@ async def database_time(connection: AsyncConnection) -> float:
 
 def upsert(connection: AsyncConnection, table: Table) -> Any:
     """The dialect's `insert(table)`, with `on_conflict_do_update` and `on_conflict_do_nothing`."""
-    return (postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert)(table)
+    return upsert_in(connection.dialect.name, table)
+
+
+def upsert_in(dialect: str, table: Table) -> Any:
+    """`upsert` for a statement that is built once and executed often."""
+    return (postgresql_insert if dialect == "postgresql" else sqlite_insert)(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +23,7 @@ CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_S = 15
 POOL_TIMEOUT_S = 5
 PING_AFTER_IDLE_S = 2.0
-"""A connection that was idle for longer is pinged before its next use."""
+"""A connection to a server that was idle for longer is pinged before its next use."""
 MAX_CACHED = 4
 """Per cache: a Database has one for reading and one for writing."""
 
@@ -32,6 +33,7 @@ class ConnectionCache:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._fresh_s = math.inf if engine.dialect.name == "sqlite" else PING_AFTER_IDLE_S
         self._cached: list[tuple[AsyncConnection, float]] = []
         """Each with the time of its last use."""
 
@@ -52,7 +54,7 @@ class ConnectionCache:
     async def _acquire(self) -> AsyncConnection:
         while self._cached:
             connection, used_at = self._cached.pop()
-            if time.monotonic() - used_at < PING_AFTER_IDLE_S:
+            if time.monotonic() - used_at < self._fresh_s:
                 return connection
             await connection.close()  # the pool pings it before the next checkout
         return await self._engine.connect()

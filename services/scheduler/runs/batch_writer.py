@@ -91,11 +91,11 @@ class RunBatchWriter:
                 future.set_result(outcome)
 
     async def _insert_fast(self, now: float, requests: Sequence[SubmitRequest]) -> Sequence[Outcome]:
-        """The fast path: one INSERT statement, no reads."""
+        """The fast path: one INSERT statement (with SQLite, one for each table), no reads."""
         try:
             submitted = [start_run(request.run, now, request.callback) for request in requests]
             reserved = self._reserve_dispatch(submitted)
-            async with self._db.write(single_statement=True) as conn:
+            async with self._db.write(single_statement=self._db.shared) as conn:
                 await insert_runs(conn, submitted, {ready_task.task: now for ready_task in reserved})
         finally:
             self._unfinished -= len(requests)

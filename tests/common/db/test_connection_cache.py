@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, insert, select, text
+from sqlalchemy import Column, Integer, MetaData, Table, event, insert, select, text
 
 from libs.common.db import Database, connection_cache
 from libs.common.errors import Unavailable
@@ -99,4 +100,18 @@ async def test_when_the_server_leaves_one_call_fails_and_the_next_does_not(postg
         await pid()
     assert await pid() not in pids
     await other.close()
+    await database.close()
+
+
+async def test_a_connection_to_a_file_is_kept_however_long_it_was_idle(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, checkouts, idle = Database(database_url), list[object](), 0.0
+    event.listen(database._engine.sync_engine, "checkout", lambda *_: checkouts.append(None))
+    clock = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + idle)
+    for _ in range(3):
+        await database.ready()
+        idle += 2 * connection_cache.PING_AFTER_IDLE_S
+    assert len(checkouts) == (1 if database.dialect == "sqlite" else 3)
     await database.close()
