@@ -37,7 +37,8 @@ REGISTRY_SYNC_S = 15.0
 FULL_RECONCILE_S = 60.0
 """Period in which every app is reconciled, changed or not."""
 DISPATCH_RELAY_S = 10.0
-IDLE_AUTOSCALE_S = 5.0
+AUTOSCALE_INTERVAL_S = 1.0
+"""Period of the autoscaler while a component scales; otherwise the timers start it, and load reports."""
 DISPATCH_MIN_INTERVAL_S = 0.01
 """Shortest pause between two passes of the ready relay."""
 CALLBACKS_MIN_INTERVAL_S = 0.2
@@ -54,7 +55,6 @@ class ControlLoops:
         self._last_full_reconcile = 0.0
         self._workers_observed = ExpiryGracePeriod(deps.settings.lease)
         self._gateways_observed = ExpiryGracePeriod(2 * load_reports.LOAD_FRESH_S)
-        self._autoscale_after = 0.0
         builds = BuildSettings(deps.settings.base_image, deps.settings.images)
         self._app_reconciler = Reconciler(
             deps.db, deps.services, deps.catalogs, deps.notifier, deps.triggers, builds, deps.settings.warm_time
@@ -101,7 +101,7 @@ class ControlLoops:
             "timers", deps.triggers.timers, self._run_timers, idle_interval, back_off=self._triggers.timer_interval
         )  # a longer back-off would keep the observation window from ever filling
         self.autoscaler = self._leader_only(
-            "autoscaler", deps.triggers.autoscaler, self._run_autoscaler, TIMER_INTERVAL_S
+            "autoscaler", deps.triggers.autoscaler, self._run_autoscaler, FULL_RECONCILE_S
         )
         self.reconciler = self._leader_only(
             "reconciler", deps.triggers.reconciler, self._reconcile_dirty, FULL_RECONCILE_S
@@ -171,6 +171,8 @@ class ControlLoops:
             self.callbacks.wake()
         if due.rollouts:
             self.reconciler.wake()
+        if due.scaling:
+            self.autoscaler.run_within(AUTOSCALE_INTERVAL_S)
         if due.publications:  # another scheduler may have received the report
             self.output_publisher.wake()
         steps: dict[Callable[[], Awaitable[None]], bool] = {
@@ -196,14 +198,12 @@ class ControlLoops:
         await lease_expiry.expire_leases(self._deps.db, self._deps.applier)
 
     async def _run_autoscaler(self) -> None:
-        now = time.monotonic()
-        can_scale_down = self._gateways_observed.observe(now)
-        if now < self._autoscale_after and not self._triggers.load_reported.is_set():
-            return
-        self._triggers.load_reported.clear()
+        can_scale_down = self._gateways_observed.observe(time.monotonic())
         changed_apps = await autoscaler.update_scaling(self._deps.db, silence_is_idle=can_scale_down)
-        self._autoscale_after = now + IDLE_AUTOSCALE_S if changed_apps is None else 0.0
-        for app in changed_apps or ():
+        if changed_apps is None:
+            return
+        self.autoscaler.run_within(AUTOSCALE_INTERVAL_S)
+        for app in changed_apps:
             self._triggers.reconcile(app)
 
     async def _reconcile_dirty(self) -> None:

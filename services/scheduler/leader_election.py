@@ -32,7 +32,7 @@ class LeaderElection:
 
     async def renew_leadership(self) -> None:
         started = time.monotonic()
-        async with self._db.write() as conn:
+        async with self._db.write(single_statement=True) as conn:
             acquired = await leader.acquire_leadership(conn, LEADERSHIP, self._owner, LEADER_LEASE_S)
         self._leader_until = started + LEADER_LEASE_S - LEADER_RENEW_S if acquired else 0.0
         if acquired != self._holds_lease:
@@ -43,7 +43,7 @@ class LeaderElection:
         """Release the lease at shutdown, so that the next leader need not wait for it to expire."""
         if self.is_leader:
             self._leader_until = 0.0
-            async with self._db.write() as conn:
+            async with self._db.write(single_statement=True) as conn:
                 await leader.release_leadership(conn, LEADERSHIP, self._owner)
             self._log_change("Leadership released")
 

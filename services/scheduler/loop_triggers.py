@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 
 from libs.common.periodic_task import WakeSignal
@@ -25,13 +24,6 @@ class LoopTriggers:
     """Their pass also advances chains of runs."""
     dirty_apps: set[str] = field(default_factory=set)
     """Apps that the next pass of the reconciler covers."""
-    load_reported: asyncio.Event = field(default_factory=asyncio.Event)
-    """A gateway has reported load since the last pass of the autoscaler."""
-
-    def report_load(self) -> None:
-        """Run the autoscaler now, even if it has found no scaled component a moment ago."""
-        self.load_reported.set()
-        self.autoscaler.wake()
 
     def reconcile(self, app: str) -> None:
         """Reconcile this app in the next pass."""

@@ -15,4 +15,4 @@ async def record_load_report(db: Database, triggers: LoopTriggers, report: LoadR
     async with db.write() as conn:
         loads = [((item.app, item.component), item.load) for item in report.loads]
         await autoscaling.record_loads(conn, report.gateway, loads, await database_time(conn))
-    triggers.report_load()
+    triggers.autoscaler.wake()

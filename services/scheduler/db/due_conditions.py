@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scheduler.db.tables import callbacks, deliveries, rollouts, runs, schedules, tasks
+from services.scheduler.db.tables import autoscaling, callbacks, deliveries, rollouts, runs, schedules, tasks
 
 OPEN_RUN = ("queued", "running", "canceling")
 
@@ -74,6 +74,8 @@ class DueWork(NamedTuple):
     rollouts: bool
     publications: bool
     """Stages whose outputs are to be published."""
+    scaling: bool
+    """Components whose number of instances follows their load."""
     open_runs: bool
     """Runs whose status is not final."""
     next_at: float | None
@@ -106,6 +108,7 @@ DUE = select(
     exists().where(delivery_due(NOW)) | exists().select_from(CALLBACKS_WITH_RUN).where(RUN_CHANGED),
     ROLLOUT_ACTIVE,
     exists().where(PUBLISHING),
+    exists().select_from(autoscaling),
     exists().where(runs.c.status.in_(OPEN_RUN)),
     NEXT_AT,
 )

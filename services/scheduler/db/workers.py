@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.db import DatabaseNow, upsert
+from libs.common.db import DatabaseNow, upsert_in
 from services.scheduler.db.tables import workers
 from services.scheduler.model.worker import Worker
 
@@ -17,12 +18,23 @@ SELECT_DRAINING = select(
 )
 
 
-async def upsert_worker(conn: AsyncConnection, columns: Mapping[str, Any]) -> bool:
-    """Insert or update the worker. `draining` is set through the API only; returns its value."""
-    statement = upsert(conn, workers)
-    updates = {name: statement.excluded[name] for name in columns if name != "name"}
-    upserted = statement.on_conflict_do_update(index_elements=["name"], set_=updates).returning(workers.c.draining)
-    return bool((await conn.execute(upserted, {"draining": False, **columns})).scalar_one())
+async def upsert_worker(conn: AsyncConnection, columns: Mapping[str, Any]) -> tuple[bool, float]:
+    """Insert or update the worker, seen now: whether it is draining, and the database's time in epoch seconds.
+
+    `draining` is set through the API only.
+    """
+    statement = _build_upsert(conn.dialect.name, tuple(columns))
+    draining, seen_at = (await conn.execute(statement, {"draining": False, **columns})).one()
+    return bool(draining), seen_at
+
+
+@cache
+def _build_upsert(dialect: str, columns: tuple[str, ...]) -> Any:
+    """Built once: each heartbeat executes it."""
+    statement = upsert_in(dialect, workers).values(seen_at=DatabaseNow())
+    updates = {name: statement.excluded[name] for name in (*columns, "seen_at") if name != "name"}
+    upserted = statement.on_conflict_do_update(index_elements=["name"], set_=updates)
+    return upserted.returning(workers.c.draining, workers.c.seen_at)
 
 
 async def get_draining(conn: AsyncConnection, name: str) -> tuple[bool, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from libs.common.db import Database, database_time
+from libs.common.db import Database
 from libs.common.log import get
 from libs.common.protocol.heartbeat import Heartbeat, HeartbeatResponse, TaskRef, TaskStatus
 from services.scheduler import long_poll_notifier
@@ -40,9 +40,10 @@ async def handle_heartbeat(
         while remaining > 0 and not orders.stop and orders.draining == heartbeat.draining:
             next_stop = remaining if orders.next_stop_in is None else max(STOP_CHECK_S, orders.next_stop_in)
             pause = min(remaining, next_stop)
-            if await subscription.wait(pause) and applier.notifier.closed:
-                break
+            is_notified = await subscription.wait(pause)
             remaining -= pause
+            if applier.notifier.closed or (not is_notified and remaining <= 0):
+                break  # without new orders: the next heartbeat reads the database at once
             orders = await _pending_orders(db, worker)
     return HeartbeatResponse(lease_seconds=lease, drain=orders.draining, stop=orders.stop, revoked=tuple(revoked))
 
@@ -53,16 +54,14 @@ async def _renew_leases(
     changed_runs: set[str] = set()
     changed_apps: set[str] = set()
     async with db.write() as conn:
-        now = await database_time(conn)
         reported = {name: getattr(heartbeat, name) for name in ("host", "slots", "free", "labels")}
-        draining = await workers.upsert_worker(
+        draining, now = await workers.upsert_worker(
             conn,
             {
                 "name": worker,
                 "classes": list(heartbeat.classes),
                 "kinds": list(heartbeat.kinds),
                 "engine": heartbeat.engine,
-                "seen_at": now,
                 **reported,
             },
         )
