@@ -24,6 +24,7 @@ from services.registry.delivery_log import DeliveryLog
 from services.registry.dependencies import Dependencies
 from services.registry.deployments.revision_reader import RevisionReader
 from services.registry.deployments.worker import DeploymentWorker
+from services.registry.due_work_scanner import DueWorkScanner
 from services.registry.events import EventPublisher
 from services.registry.git.address_policy import AddressPolicy
 from services.registry.git.allowed_folders import AllowedFolders
@@ -150,8 +151,15 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
         maintenance = RepositoryMaintenance(hosted, push_receiver)
         poller = Poller(database, git_cache, remotes, deployment_worker.wake, group)
         app_remover = AppRemover(database, git_cache, hosted, peers.scheduler)
+        scanner = DueWorkScanner(
+            database,
+            {
+                "deployments": deployment_worker.loop, "polls": poller.loop,
+                "commit statuses": status_sender.loop, "removals": app_remover.loop,
+            },
+        )  # fmt: skip
         for loop in (
-            deployment_worker.loop, poller.loop, app_remover.loop, maintenance.loop, status_sender.loop,
+            scanner.loop, deployment_worker.loop, poller.loop, app_remover.loop, maintenance.loop, status_sender.loop,
             source_reader.loop, value_check,
         ):  # fmt: skip
             group.create_task(loop.run(), name=loop.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import suppress
 
 from libs.common import log
@@ -15,7 +16,6 @@ from services.registry.db import apps
 from services.registry.git.cache import GitCache
 from services.registry.git.hosted_repositories import HostedRepositories
 
-RETRY_INTERVAL_S = 15.0
 WAIT_S = 10.0
 """How long a request for an app of the same name waits until the former one is gone."""
 POLL_INTERVAL_S = 0.1
@@ -31,7 +31,7 @@ class AppRemover:
         self._scheduler = scheduler
         self._failures: dict[str, str] = {}
         """By app, why the last try failed."""
-        self.loop = PeriodicTask("removals", self._remove_pending, RETRY_INTERVAL_S)
+        self.loop = PeriodicTask("removals", self._remove_pending, math.inf)
 
     def wake(self) -> None:
         self.loop.wake()

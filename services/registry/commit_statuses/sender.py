@@ -7,6 +7,7 @@ a status is on its way is sent after it; what changes before, in its place.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from functools import partial
 
@@ -28,8 +29,6 @@ from services.registry.git.address_policy import NETWORK_NOT_ALLOWED
 from services.registry.keyed_executor import KeyedExecutor
 from services.registry.secrets.reader import SecretReader
 
-SCAN_INTERVAL_S = 5.0
-"""Interval of scans for statuses that another replica wrote."""
 MAX_CONCURRENT_APPS = 64
 MAX_CONCURRENT_RETRIES = 8
 """Apps whose forge failed before: one that does not answer holds a place until the request times out."""
@@ -58,7 +57,7 @@ class StatusSender:
         self._public_url = public_url
         self._first_tries = KeyedExecutor("commit statuses", group, MAX_CONCURRENT_APPS, self.wake)
         self._retries = KeyedExecutor("retries of commit statuses", group, MAX_CONCURRENT_RETRIES, self.wake)
-        self.loop = PeriodicTask("commit statuses", self._start_due, SCAN_INTERVAL_S)
+        self.loop = PeriodicTask("commit statuses", self._start_due, math.inf)
 
     def wake(self) -> None:
         self.loop.wake()

@@ -11,6 +11,9 @@ from libs.common.db import DatabaseNow, upsert
 from services.registry.apps import App, Repository
 from services.registry.db.tables import apps, removals, repositories
 
+SECONDS_UNTIL_POLL = select(func.min(repositories.c.polled_at + repositories.c.poll_interval) - DatabaseNow())
+"""Seconds until the next poll is due, negative when overdue; NULL without a repository."""
+
 
 async def get(conn: AsyncConnection, name: str, *, lock: bool = False) -> App | None:
     """With `lock`, takes the app's row lock until the transaction ends."""
@@ -78,9 +81,8 @@ async def put_repository(conn: AsyncConnection, repository: Repository) -> None:
 
 
 async def seconds_until_poll(conn: AsyncConnection) -> float | None:
-    """Seconds until the next poll is due, negative when overdue; None without a repository."""
-    first = func.min(repositories.c.polled_at + repositories.c.poll_interval)
-    return cast(float | None, (await conn.execute(select(first - DatabaseNow()))).scalar_one())
+    """As `SECONDS_UNTIL_POLL`."""
+    return cast(float | None, (await conn.execute(SECONDS_UNTIL_POLL)).scalar_one())
 
 
 async def claim_due_polls(conn: AsyncConnection, now: float) -> list[Repository]:

@@ -24,6 +24,12 @@ CLAIM_S = 30.0
 """A replica that sends a status must have ended by then; another one sends it again."""
 RETENTION_S = 7 * 24 * 3600.0
 UNSENT = commit_statuses.c.version > commit_statuses.c.sent_version
+DUE_AT = case(
+    (commit_statuses.c.claimed_until > commit_statuses.c.next_at, commit_statuses.c.claimed_until),
+    else_=commit_statuses.c.next_at,
+)
+SECONDS_UNTIL_DUE = select(func.min(DUE_AT) - DatabaseNow()).where(UNSENT)
+"""Seconds until the next one is due, negative when overdue; NULL when all are sent."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +109,8 @@ def _next_time(state: CommitState, now: float) -> ColumnElement[float]:
 
 
 async def seconds_until_due(conn: AsyncConnection) -> float | None:
-    """Seconds until the next one is due, negative when overdue; None when all are sent."""
-    due_at = case(
-        (commit_statuses.c.claimed_until > commit_statuses.c.next_at, commit_statuses.c.claimed_until),
-        else_=commit_statuses.c.next_at,
-    )
-    query = select(func.min(due_at) - DatabaseNow()).where(UNSENT)
-    return cast(float | None, (await conn.execute(query)).scalar_one())
+    """As `SECONDS_UNTIL_DUE`."""
+    return cast(float | None, (await conn.execute(SECONDS_UNTIL_DUE)).scalar_one())
 
 
 async def list_due_apps(conn: AsyncConnection, now: float) -> dict[str, bool]:

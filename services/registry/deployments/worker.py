@@ -8,6 +8,7 @@ the transition is conditional on the status, so that one of them wins.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -29,8 +30,6 @@ from services.registry.git.remotes import GitRemote, MissingCredentials, RemoteR
 from services.registry.git.tree import InvalidRevision
 from services.registry.keyed_executor import KeyedExecutor
 
-SCAN_INTERVAL_S = 5.0
-"""Interval of scans for pending deployments that no event announced: of another replica, or waiting ones."""
 MAX_CONCURRENT_DEPLOYMENTS = 4
 """Deployments of different apps that run at the same time."""
 INTERNAL_ERROR = "internal error in the registry; its log has the details"
@@ -56,7 +55,7 @@ class DeploymentWorker:
         self._events = events
         self._progress = DeploymentProgress(database, wake_status_sender, secret_sources)
         self._executor = KeyedExecutor("deployment", group, MAX_CONCURRENT_DEPLOYMENTS, self.wake)
-        self.loop = PeriodicTask("deployments", self._start_pending, SCAN_INTERVAL_S)
+        self.loop = PeriodicTask("deployments", self._start_pending, math.inf)
 
     def wake(self) -> None:
         self.loop.wake()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -21,8 +22,6 @@ from services.registry.git.cache import GitCache
 from services.registry.git.remotes import RemoteResolver
 from services.registry.keyed_executor import KeyedExecutor
 
-SCAN_INTERVAL_S = 5.0
-"""The longest time between scans for due repositories: one may have been added or changed."""
 MIN_SCAN_INTERVAL_S = 1.0
 """The shortest time between scans, and so the shortest poll interval."""
 CAUSE = "poll"
@@ -44,7 +43,7 @@ class Poller:
         self._remotes = remotes
         self._wake_worker = wake_worker
         self._executor = KeyedExecutor("poll", group, MAX_CONCURRENT_POLLS, on_missed=lambda: None)
-        self.loop = PeriodicTask("poll", self._start_due_polls, SCAN_INTERVAL_S)
+        self.loop = PeriodicTask("poll", self._start_due_polls, math.inf)
 
     async def _start_due_polls(self) -> None:
         async with self._database.read() as conn:
