@@ -59,6 +59,7 @@ class LoadReporter:
         meter = self._meters.get((ns, component.name))
         if meter is None:
             meter = self._meters[ns, component.name] = ConcurrencyMeter(now, now)
+            self._wake.set()
         meter.add(1, now)
 
     def end_call(self, ns: str, component: Component) -> None:
@@ -70,10 +71,13 @@ class LoadReporter:
         self._wake.set()
 
     async def run(self) -> None:
-        """Send reports for ever; a lost report is made up for by the next."""
+        """Send reports for ever, while there are calls; a lost report is made up for by the next."""
         clock = asyncio.get_running_loop().time
         due = clock() + REPORT_INTERVAL_S
         while True:
+            if not self._meters:
+                await self._wake.wait()
+                due = clock() + REPORT_INTERVAL_S
             try:
                 async with asyncio.timeout_at(due):
                     await self._wake.wait()
