@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import ByteSize, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -66,6 +67,11 @@ class Settings(BaseSettings):
         description="port to listen on; default 8000 gateway, 8011 registry, 8012 scheduler, 8013 databox, 8014 worker",
     )
     public_url: str = Field("http://127.0.0.1:8000", description="what callers type; links are made from it")
+    app_hosts: str | None = Field(
+        None,
+        description="domain in which each app has a host of its own, `{app}.DOMAIN`, for its pages in browsers;"
+        " default: `localhost` where PUBLIC_URL is on this machine, else none; empty: none",
+    )
     store_public_url: str | None = Field(
         None,
         description="address of the S3 server as callers reach it: links of files lead there; default: the gateway",
@@ -251,6 +257,13 @@ class Settings(BaseSettings):
             raise ValueError("write http://host:port")
         return value.rstrip("/") if value else value
 
+    @field_validator("app_hosts", mode="after")
+    @classmethod
+    def _check_domain(cls, value: str | None) -> str | None:
+        if value and not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d+)?", value.lower()):
+            raise ValueError(f"{value} is not a domain; write apps.example.org, without * and without http://")
+        return value and value.lower()
+
     @property
     def database_url(self) -> str:
         return self.database or f"sqlite+aiosqlite:///{self.data / 'mlmesh.db'}"
@@ -267,6 +280,15 @@ class Settings(BaseSettings):
         host = self.host.strip("[]")
         is_local = host in ("localhost", "::1") or host.startswith("127.")
         return (*PRIVATE_NETWORKS, *(LOOPBACK_NETWORKS if is_local else ()))
+
+    @property
+    def app_domain(self) -> str | None:
+        """The domain of the apps' own hosts; None: they have none."""
+        if self.app_hosts is not None:
+            return self.app_hosts or None
+        from libs.common.http.addresses import is_loopback
+
+        return "localhost" if is_loopback(urlsplit(self.public_url).hostname or "") else None
 
     @property
     def scratch_folder(self) -> Path:

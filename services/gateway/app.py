@@ -15,6 +15,7 @@ from libs.common.settings import Settings
 from services.gateway.access_log import AccessLog
 from services.gateway.auth.auth_refresh import AuthRefresh
 from services.gateway.auth.tokens import TokenVerifier
+from services.gateway.handlers.app_hosts import AppHosts
 from services.gateway.handlers.dispatcher import Dispatcher
 from services.gateway.handlers.gateway_endpoints import KINDS as GATEWAY_ENDPOINTS
 from services.gateway.handlers.gateway_endpoints import GatewayEndpoints
@@ -32,6 +33,7 @@ from services.gateway.proxy.request import Request
 from services.gateway.proxy.response_writer import ResponseWriter
 from services.gateway.readiness import Readiness
 from services.gateway.routing import cors
+from services.gateway.routing.origins import AppOrigins
 from services.gateway.routing.paths import check_method, parse_path
 from services.gateway.routing.table_watcher import TableWatcher
 from services.gateway.tracing import create_tracing
@@ -60,6 +62,8 @@ class Gateway:
         docs = PlatformDocs(services, settings.public_url)
         self._endpoints = GatewayEndpoints(settings, self._watcher, self._readiness, self._metrics, tokens, docs)
         trusted_proxies = TrustedProxies(settings.trusted_proxies)
+        origins = AppOrigins(settings.app_domain, settings.public_url)
+        self._app_hosts = AppHosts(origins, trusted_proxies, settings.public_url)
         self._tracing = create_tracing(trusted_proxies)
         self._access_log = AccessLog(trusted_proxies) if settings.access_log else None
         self._log = log.get("gateway")
@@ -130,15 +134,22 @@ class Gateway:
 
     async def _respond(self, request: Request, receive: Receive, response: ResponseWriter) -> None:
         route = parse_path(request.raw_path)
+        table = self._watcher.table
+        response.oip_errors = is_model = route is not None and route.kind == "v2"
+        if (
+            route is not None
+            and route.ns
+            and route.kind != "hooks"
+            and not table.has_route(route.ns, route.path, is_model=is_model)
+        ):
+            table = await self._watcher.refresh()  # an app or instance may be newer than this copy of the table
+        request.own_app = self._app_hosts.find_app(table, request)
+        if await self._app_hosts.redirect(table, route, request, response):
+            return
         if route is None:
             await self._endpoints.show_home(request, response)
             return
-        response.oip_errors = route.kind == "v2"
-        table = self._watcher.table
-        is_model = response.oip_errors
-        if route.ns and route.kind != "hooks" and not table.has_route(route.ns, route.path, is_model=is_model):
-            table = await self._watcher.refresh()  # an app or instance may be newer than this copy of the table
-        if origins := cors.get_allowed_origins(table, route):
+        if origins := cors.get_allowed_origins(table, route, request):
             response.cors_headers = cors.build_response_headers(origins, request.by_name.get(cors.ORIGIN))
             if cors.is_preflight(request):
                 await response.send_preflight(cors.build_preflight_headers(origins, request))

@@ -126,7 +126,7 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
         process_runtime = uses_process_runtime(settings)
         public_http = await stack.enter_async_context(open_public_http(settings.reachable_repository_networks))
         status_sender = StatusSender(database, secret_reader, public_http, settings.public_url, group)
-        revisions = RevisionReader(database, git_cache, process_runtime)
+        revisions = RevisionReader(database, git_cache, process_runtime, settings.app_domain is not None)
         deployment_worker = DeploymentWorker(
             database, git_cache, remotes, revisions, events, group, status_sender.wake, settings.secret_sources
         )

@@ -48,6 +48,7 @@ class FilesHandler:
         path = f"{FILES_PATH.format(ns=app.ns, user=quote(user, safe=''))}/{route.suffix}"
         scope = f"{'write' if can_write else 'read'}:{app.ns}"
         identity = [encode_header(HEADER_USER, user), encode_header(HEADER_SCOPES, scope)]
+        response.is_sandboxed = True  # files are users', not the app's
         body = Body(request, receive, self._file_limit)
         await self._forwarder.forward(self._databox, request, path, identity, body, response)
 

@@ -27,6 +27,7 @@ class PassthroughHandler:
         if route.kind in OF_REGISTRY and (authorization := request.by_name.get(b"authorization")):
             identity = [(b"x-mlmesh-authorization", authorization)]
         limit = None if route.kind in OF_REGISTRY else self._file_limit  # the registry has its own limits
+        response.is_sandboxed = route.kind == "links"  # users' files
         body = Body(request, receive, limit)
         service = self._services.get(route.service)
         await self._forwarder.forward(service, request, request.raw_path, identity, body, response)

@@ -39,5 +39,6 @@ class RunsHandler:
             encode_header(HEADER_PIPELINES, " ".join(sorted(caller.pipelines))),
         ]
         path = RUNS_PATH.format(ns=app.ns) + route.suffix
+        response.is_sandboxed = request.own_app != app.ns
         body = decode_body(request, receive, self._body_limit)
         await self._forwarder.forward(self._scheduler, request, path, identity, body, response)

@@ -76,6 +76,9 @@ class PredictionHandler:
         self._rate_limiter.check(*caller)
         stats, started, status = self._metrics.get_component(ns, component.name), time.perf_counter(), 0
         stats.start_call()
+        if prediction.request.own_app != ns:
+            response.cookie_folder = f"/{ns}".encode()
+            response.is_sandboxed = component.is_web_app or prediction.request.accepts_html
         if component.scales:
             self._load_reporter.start_call(ns, component)
         try:

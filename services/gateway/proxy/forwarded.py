@@ -56,6 +56,11 @@ class TrustedProxies:
         forwarded_host = request.by_name.get(b"x-forwarded-host") if self._trusts_peer(request) else None
         return forwarded_host or request.by_name.get(b"host", b"")
 
+    def get_requested_scheme(self, request: Request) -> str:
+        """`http` or `https`, as the client requested it."""
+        proto = request.by_name.get(b"x-forwarded-proto") if self._trusts_peer(request) else None
+        return proto.decode("latin-1") if proto in (b"http", b"https") else request.scheme
+
     def _trusts_peer(self, request: Request) -> bool:
         return bool(self._networks) and self._trusts(request.peer)
 

@@ -12,6 +12,7 @@ from starlette.types import Scope
 from libs.common.http.request_id import accept_request_id
 from libs.common.http.upgrade import list_tokens
 from libs.common.http.uvicorn.protocol import DETACH_TRANSPORT
+from services.gateway.proxy.cookies import remove_session_cookie
 from services.gateway.proxy.tunnel import TakeTransport
 from services.gateway.proxy.upstream_connection import Headers
 
@@ -42,13 +43,20 @@ class Request:
     id: str = ""
     user: str = ""
     """The authenticated user; empty before authentication."""
+    own_app: str = ""
+    """The app on whose own host the request arrived; empty on a host that apps share."""
     take_transport: TakeTransport | None = None
     """Takes over the connection for a WebSocket; set where the client offers that upgrade."""
 
     @property
+    def accepts_html(self) -> bool:
+        """Whether a browser may show the response as a page."""
+        return b"text/html" in self.by_name.get(b"accept", b"").lower()
+
+    @property
     def wants_html(self) -> bool:
         """Whether a browser asks for a page."""
-        return self.method in ("GET", "HEAD") and b"text/html" in self.by_name.get(b"accept", b"").lower()
+        return self.method in ("GET", "HEAD") and self.accepts_html
 
     @classmethod
     def from_scope(cls, scope: Scope) -> Request:
@@ -101,6 +109,13 @@ class Request:
         repeats = len(self.by_name) != len(self.headers)
         if repeats or self.by_name.get(b"connection", b"keep-alive") != b"keep-alive":
             dropped = dropped.union(list_tokens(self.headers, b"connection"))
-        return [
+        headers = [
             header for header in self.headers if header[0] not in dropped and not header[0].startswith(INTERNAL_PREFIX)
         ]
+        return _without_session(headers) if b"cookie" in self.by_name else headers
+
+
+def _without_session(headers: Headers) -> Headers:
+    """Without the console's cookie: upstreams may be modules."""
+    stripped = [(name, remove_session_cookie(value) if name == b"cookie" else value) for name, value in headers]
+    return [header for header in stripped if header != (b"cookie", b"")]

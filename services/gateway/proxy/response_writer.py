@@ -12,6 +12,7 @@ from starlette.types import Send
 from libs.common.errors import MeshError, problem_document
 from libs.common.http.uvicorn.request_cycle import RESPONSE_BODY_FOLLOWS
 from services.gateway.http_errors import get_error_headers
+from services.gateway.proxy.cookies import limit_cookie
 from services.gateway.proxy.request import HOP_BY_HOP, INTERNAL_PREFIX, Request
 from services.gateway.proxy.tunnel import UPGRADE_HEADERS
 from services.gateway.proxy.upstream_connection import Headers, UpstreamConnection
@@ -23,6 +24,10 @@ NO_QUEUE_TIME = b"queue;dur=0.0"
 SERVER_TIMING = b"server-timing"
 NOT_STARTED_HEADER = b"x-mlmesh-not-started"
 HEADERS_NOT_FORWARDED = HOP_BY_HOP | {b"date", b"server", b"x-request-id", NOT_STARTED_HEADER}
+SANDBOX = (b"content-security-policy", b"sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads")
+"""A page with this policy has no cookies, no storage, no saved passwords, and no access to other pages."""
+HOST_HEADERS = frozenset({b"clear-site-data", b"service-worker-allowed", b"strict-transport-security", b"set-cookie"})
+"""Headers of a module that concern the whole host, which it may share with others."""
 
 
 class ResponseWriter:
@@ -32,7 +37,9 @@ class ResponseWriter:
         "_timings",
         "batch_size",
         "bytes_sent",
+        "cookie_folder",
         "cors_headers",
+        "is_sandboxed",
         "oip_errors",
         "queue_seconds",
         "status",
@@ -47,6 +54,10 @@ class ResponseWriter:
         """Errors have the form of the Open Inference Protocol."""
         self.cors_headers: Headers = []
         """Added to every response; the upstream's own CORS headers are dropped then."""
+        self.is_sandboxed = False
+        """Browsers show it as a page of no origin."""
+        self.cookie_folder: bytes | None = None
+        """The folder to which cookies of the upstream are limited, as in `/texts`; None: the host is its own."""
         self.bytes_sent = 0
         """Bytes of the response body."""
         self.queue_seconds = 0.0
@@ -70,6 +81,8 @@ class ResponseWriter:
                 self.batch_size = int(_parse_number(header[1]))
             elif has_cors and header[0].startswith(CORS_PREFIX):
                 continue
+            elif header[0] in HOST_HEADERS and not is_internal:
+                headers.extend(self._limit_host_header(header))
             elif header[0] not in HEADERS_NOT_FORWARDED and (is_internal or not header[0].startswith(INTERNAL_PREFIX)):
                 headers.append(header)
         await self._send_start(upstream.status, headers, body_follows=upstream.has_data)
@@ -123,9 +136,10 @@ class ResponseWriter:
         self.status = upstream.status
         upstream_headers = upstream.headers
         forwarded = [
-            header
+            limited
             for header in upstream_headers
             if header[0] not in HEADERS_NOT_FORWARDED and not header[0].startswith(INTERNAL_PREFIX)
+            for limited in (self._limit_host_header(header) if header[0] in HOST_HEADERS else [header])
         ]
         return b"".join(
             [
@@ -135,11 +149,18 @@ class ResponseWriter:
             ]
         )
 
+    def _limit_host_header(self, header: tuple[bytes, bytes]) -> Headers:
+        if header[0] == b"set-cookie" and (cookie := limit_cookie(header[1], self.cookie_folder)) is not None:
+            return [(header[0], cookie)]
+        return [header] if header[0] == b"service-worker-allowed" and self.cookie_folder is None else []
+
     async def _send_start(self, status: int, headers: Headers, *, body_follows: bool) -> None:
         self.status = status
         headers.append(self._request_id_header)
         if self.cors_headers:
             headers.extend(self.cors_headers)
+        if self.is_sandboxed:
+            headers.append(SANDBOX)
         if self._timings:
             headers.append((SERVER_TIMING, b", ".join(self._timings)))
         message = {"type": "http.response.start", "status": status, "headers": headers}

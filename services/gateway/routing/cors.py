@@ -17,6 +17,8 @@ from services.gateway.routing.route_table import App, RouteTable
 
 ANY_ORIGIN = "*"
 ORIGIN = b"origin"
+OPAQUE_ORIGIN = b"null"
+"""The `Origin` that a sandboxed page sends."""
 REQUEST_METHOD, REQUEST_HEADERS = b"access-control-request-method", b"access-control-request-headers"
 VARY = (b"vary", b"Origin")
 EXPOSE_ALL_HEADERS = (b"access-control-expose-headers", b"*")
@@ -24,15 +26,25 @@ MAX_AGE = (b"access-control-max-age", b"600")
 """Seconds for which a browser caches a preflight."""
 
 
-def get_allowed_origins(table: RouteTable, route: Route) -> Collection[str]:
-    """The origins of the API, or of all APIs behind a path of the whole app."""
+def get_allowed_origins(table: RouteTable, route: Route, request: Request) -> Collection[str]:
+    """The origins of the API, or of all APIs behind a path of the whole app.
+
+    The sandboxed page of a web application is of another origin than its scripts; where it needs no credentials, any
+    page may read them.
+    """
     app = table.apps.get(route.ns)
+    if request.by_name.get(ORIGIN) == OPAQUE_ORIGIN and not request.own_app and _is_open_web_app(table, route):
+        return (ANY_ORIGIN,)
     if app is None or not app.uses_cors:
         return (ANY_ORIGIN,) if route.kind == "links" else ()  # a signed link is the only credential
     if route.kind not in ("runs", "files", "v2"):
         api = app.paths.get(route.path)
         return api.cors if api is not None else ()
     return {origin for api in _list_apis(app, route) for origin in api.cors}
+
+
+def _is_open_web_app(table: RouteTable, route: Route) -> bool:
+    return table.is_web_app(route.ns, route.path) and table.apps[route.ns].paths[route.path].auth.is_open
 
 
 def _list_apis(app: App, route: Route) -> Collection[Api]:

@@ -78,6 +78,13 @@ class RouteTable:
         component = app.components.get(api.name or "")
         return component is not None and (bool(component.endpoints) or component.cold_start_timeout is not None)
 
+    def is_web_app(self, ns: str, path: str) -> bool:
+        """Whether a component serves this path itself, with its own pages."""
+        app = self.apps.get(ns)
+        api = app.paths.get(path) if app is not None else None
+        component = app.components.get(api.name or "") if app is not None and api is not None else None
+        return component is not None and component.is_web_app
+
     def to_json(self) -> dict[str, object]:
         """The form on disk: a `RouteTableChange` with the documents as they came."""
         return {"version": self.version, "full": True, "apps": dict(self.documents)}

@@ -33,6 +33,19 @@ def warn_of_stopped(live: Catalog, new: Catalog, folder: str) -> Iterator[Proble
         yield Problem(folder, 1, 1, f"and {len(resources) - MAX_STOPPED_WARNINGS} more are stopped", "warning")
 
 
+def warn_of_sandboxed_pages(catalog: Catalog, folder: str) -> Iterator[Problem]:
+    """One warning for each web application with credentials: browsers do not send them from a page of no origin."""
+    for name, api in catalog.apis.items():
+        component = catalog.components.get(api.spec.ml_component.name) if api.spec.ml_component else None
+        if component is not None and component.spec.ml_service.app and api.spec.restful_api.auth.none is None:
+            message = (
+                f"the pages of {component.metadata.name} do not work in browsers: apps share one host here, so pages"
+                f" are sandboxed and cannot use the password of API {name}; set MLMESH_APP_HOSTS to a domain in which"
+                " each app has a host of its own"
+            )
+            yield Problem(folder, 1, 1, message, "warning")
+
+
 def warn_of_ignored_fields(manifests: Sequence[Manifest[Header]]) -> Iterator[Problem]:
     """One warning for each container with fields that only containers have."""
     for manifest in manifests:

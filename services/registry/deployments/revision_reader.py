@@ -12,7 +12,7 @@ from libs.common.manifests.catalog import Catalog
 from libs.common.python_packages import check_requirements
 from libs.common.repository_tree import list_ignored
 from services.registry.checks.catalog import check_manifests
-from services.registry.checks.deployment_warnings import warn_of_stopped
+from services.registry.checks.deployment_warnings import warn_of_sandboxed_pages, warn_of_stopped
 from services.registry.db import deployments, secrets
 from services.registry.git.cache import GitCache
 from services.registry.git.commit_check import check_commit
@@ -29,11 +29,12 @@ class CheckedRevision:
 
 @dataclass(frozen=True)
 class RevisionReader:
-    """`process_runtime`: workers run processes, not containers."""
+    """`process_runtime`: workers run processes, not containers; `has_app_hosts`: each app has a host of its own."""
 
     database: Database
     git_cache: GitCache
     process_runtime: bool
+    has_app_hosts: bool
 
     async def read_commit(self, app: str, commit: str, path: str) -> CheckedRevision:
         """Of a commit in the cache, whose manifests are in the folder `path`. Raises InvalidRevision, GitFailed."""
@@ -43,9 +44,9 @@ class RevisionReader:
         revision = build_revision(live, *checked, path)
         contents = await self.git_cache.read_tree_contents(app, commit)
         package_warnings = check_requirements(contents.files) if self.process_runtime else ()
-        return CheckedRevision(
-            revision.catalog, (*revision.warnings, *list_ignored(contents.items, path), *package_warnings)
-        )
+        page_warnings = () if self.has_app_hosts else warn_of_sandboxed_pages(revision.catalog, path)
+        warnings = (*revision.warnings, *list_ignored(contents.items, path), *package_warnings, *page_warnings)
+        return CheckedRevision(revision.catalog, warnings)
 
     async def check_files(
         self, app: str, files: Mapping[str, bytes], path: str, applied_secrets: Iterable[str] = ()

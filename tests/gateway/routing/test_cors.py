@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from services.gateway.proxy.request import Request
 from services.gateway.routing import cors
 from services.gateway.routing.paths import parse_path
 from services.gateway.routing.route_table import RouteTable
@@ -219,8 +220,9 @@ async def test_an_application_decides_itself_unless_its_api_does(
 
 def test_an_app_without_the_field_has_no_origins() -> None:
     table = apply_document(RouteTable(), {"version": 1, "full": True, "apps": {"demo": app_document(1)}})
+    request = Request("GET", "/", b"", [], "127.0.0.1", "http")
     for path in (PREDICT, RUNS, FILE, INFER, "/demo/v2"):
         route = parse_path(path)
         assert route is not None
-        assert not cors.get_allowed_origins(table, route)
+        assert not cors.get_allowed_origins(table, route, request)
     assert cors.build_response_headers((), LAB.encode()) == []

@@ -1,9 +1,15 @@
 from dataclasses import replace
 
+import pytest
+
 from libs.common.manifests import APIComponent, ExperimentPipeline, MLComponent, read_documents
 from libs.common.manifests.catalog import Catalog
 from services.registry.checks.catalog import check_manifests, select_bodies
-from services.registry.checks.deployment_warnings import MAX_STOPPED_WARNINGS, warn_of_stopped
+from services.registry.checks.deployment_warnings import (
+    MAX_STOPPED_WARNINGS,
+    warn_of_sandboxed_pages,
+    warn_of_stopped,
+)
 from tests.registry.working_copy import API as A_COMPONENTS_API
 
 MANIFESTS = b"""\
@@ -64,3 +70,30 @@ def test_much_that_stops_is_counted() -> None:
     many = replace(NOTHING, components={f"c{number:03}": COMPONENT for number in range(100)})
     *named, last = warn_of_stopped(many, NOTHING, "manifests")
     assert (len(named), last.message) == (MAX_STOPPED_WARNINGS, "and 80 more are stopped")
+
+
+WEB_APP = b"""\
+apiVersion: mlmesh/v1
+kind: MLComponent
+metadata: {name: page}
+spec: {image: {existingImageName: "any/image:1"}, mlService: {app: "page:app"}}
+---
+apiVersion: mlmesh/v1
+kind: APIComponent
+metadata: {name: board}
+spec: {mlComponent: {name: page}, restfulApi: {path: board, auth: AUTH}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("auth", "count"), [(b"{basic: {credentials: users}}", 1), (b"{apiKey: {}}", 1), (b"{none: {}}", 0)]
+)
+def test_a_web_application_whose_pages_cannot_work_is_told(auth: bytes, count: int) -> None:
+    catalog, problems = check_manifests({"manifests/a.yml": WEB_APP.replace(b"AUTH", auth)}, None, ["users"])
+    assert catalog is not None, problems
+    warnings = list(warn_of_sandboxed_pages(catalog, "manifests"))
+    assert len(warnings) == count
+    for warning in warnings:
+        assert "the pages of page do not work in browsers" in warning.message
+        assert "password of API board; set MLMESH_APP_HOSTS" in warning.message
+    assert list(warn_of_sandboxed_pages(LIVE, "manifests")) == []
