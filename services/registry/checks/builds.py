@@ -15,6 +15,9 @@ from libs.common.manifests.fields import Header
 from libs.common.manifests.problems import Path
 from libs.common.python_packages import InvalidProject
 
+MAX_TIMEOUT_S = 6 * 3600.0
+"""Of a build: it holds one of the two places of its worker. Not in the schema, which has no order of durations."""
+
 
 @dataclass(frozen=True)
 class BuildContext:
@@ -39,6 +42,14 @@ def check_builds(manifests: Sequence[Manifest[Header]], contexts: Mapping[str, B
             if image.build is not None:
                 where = (*path, "image", "build")
                 yield from _check_build(manifest, where, image.build, contexts.get(image.build.context), resources)
+
+
+def check_build_timeouts(manifests: Sequence[Manifest[Header]]) -> Iterator[Problem]:
+    for manifest in manifests:
+        for path, image, _resources in _iter_images(manifest.body):
+            if image.build is not None and image.build.timeout > MAX_TIMEOUT_S:
+                sentence = f'"timeout" of a build must be at most {MAX_TIMEOUT_S / 3600:.0f}h'
+                yield manifest.problem_at((*path, "image", "build", "timeout"), sentence)
 
 
 def _iter_images(body: Header) -> Iterator[tuple[Path, ImageSource, Resources]]:

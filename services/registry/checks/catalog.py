@@ -21,7 +21,7 @@ from libs.common.manifests import (
 )
 from libs.common.manifests.catalog import Catalog
 from libs.common.manifests.fields import Header
-from services.registry.checks.builds import BuildContext, check_builds
+from services.registry.checks.builds import BuildContext, check_build_timeouts, check_builds
 from services.registry.checks.deployment_warnings import warn_of_ignored_fields
 from services.registry.checks.references import check_references
 
@@ -57,6 +57,7 @@ def check_manifests(
     problems += [
         *check_references(manifests, secrets, [*manifest_set.invalid, *unread]),
         *(warn_of_ignored_fields(manifests) if processes else ()),
+        *check_build_timeouts(manifests),
         *(() if contexts is None else check_builds(manifests, contexts)),
     ]
     return (None if select_errors(problems) else build_catalog(manifests, contexts or {})), sorted(problems)

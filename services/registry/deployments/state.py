@@ -167,6 +167,11 @@ class Deployment:
         """Failed before the branch's head was fetched, so its commit is not known."""
         return self.status == "failed" and self.commit_id is None and self.pinned_commit is None
 
+    def is_rolling_back_to(self, target: Deployment) -> bool:
+        """Whether this is a rollback to `target` that has not ended."""
+        is_open = self.status in ("pending", "building", "starting")
+        return is_open and self.trigger == "rollback" and self.rollback_to == target.id
+
     @property
     def target_commit(self) -> str | None:
         """The commit to deploy, if it is known yet."""

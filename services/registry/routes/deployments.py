@@ -90,7 +90,10 @@ async def sync(ns: str, deps: DependenciesDep, caller: CallerDep, response: Resp
 async def rollback(
     ns: str, deps: DependenciesDep, caller: CallerDep, response: Response, body: RollbackTarget | None = None
 ) -> DeploymentJson:
-    """Deploy an older commit again. The abandoned head is not deployed automatically; a later push is."""
+    """Deploy an older commit again. The abandoned head is not deployed automatically; a later push is.
+
+    Without a target, a rollback to the same deployment that has not ended is returned instead of another one.
+    """
     caller.require_scope("write", ns)
     head = await _read_abandoned_head(deps, ns) if await _has_pending_head(deps, ns) else None
     async with deps.database.write() as conn:
@@ -98,6 +101,9 @@ async def rollback(
             raise AppNotFound(ns)
         target, now = await _find_target(conn, ns, body or RollbackTarget()), await database_time(conn)
         await apps.abandon_head(conn, ns, head)
+        newest = await deployments.get_latest(conn, ns)
+        if (body is None or body == RollbackTarget()) and newest is not None and newest.is_rolling_back_to(target):
+            return accept_deployment(deps, newest, response)
         deployment = await deployments.add(conn, ns, DeploymentTrigger.ROLLBACK, now, caller.title, target)
         superseded = await deployments.supersede_older(conn, ns, "pending", deployment.seq, now)
     log_superseded(deployment, superseded)

@@ -88,3 +88,12 @@ def test_where_processes_run_a_build_is_told_to_have_no_effect() -> None:
         "a.yml:4:1: image.build is not applied: this mesh runs processes, which it does not isolate;"
         " mlmesh up --runtime docker does all of it"
     ]
+
+
+@pytest.mark.parametrize(
+    ("timeout", "is_valid"), [("6h", True), ("21600.001s", False), ("7d", False), ("21601", False)]
+)
+def test_a_build_has_an_end(timeout: str, is_valid: bool) -> None:
+    _, problems = check_manifests(component(f"{{timeout: {timeout}}}"), "leaf")
+    expected = [] if is_valid else ['a.yml:5:28: "timeout" of a build must be at most 6h']
+    assert [f"{problem}" for problem in problems] == expected

@@ -205,6 +205,25 @@ async def test_a_rollback_deploys_what_was_live_before_and_the_webhook_does_not_
     assert (await registry.wait_for_status("starting", deployment=named.body["id"]))["commit"] == second["commit"]
 
 
+async def test_a_rollback_that_is_asked_for_twice_is_one(registry: Registry, working_copy: WorkingCopy) -> None:
+    await registry.apply(working_copy)
+    first = await registry.make_live()
+    working_copy.commit({"digits/more.py": ""})
+    await registry.call("POST", "/api/v1/apps/leafscan/sync")
+    second = await registry.make_live()
+    asked = await registry.call("POST", "/api/v1/apps/leafscan/rollback")
+    again = await registry.call("POST", "/api/v1/apps/leafscan/rollback")
+    assert (again.status, again.body["id"]) == (202, asked.body["id"])
+    assert again.headers["Location"] == asked.headers["Location"]
+    await registry.wait_for_status("starting")
+    assert (await registry.call("POST", "/api/v1/apps/leafscan/rollback", {})).body["id"] == asked.body["id"]
+    named = await registry.call("POST", "/api/v1/apps/leafscan/rollback", {"deployment": first["id"]})
+    assert named.body["id"] != asked.body["id"]
+    await registry.make_live()
+    back = await registry.call("POST", "/api/v1/apps/leafscan/rollback")
+    assert (back.status, back.body["repeats"]["deployment"]) == (202, second["id"])
+
+
 async def test_a_rollback_needs_a_revision_to_go_back_to(registry: Registry, working_copy: WorkingCopy) -> None:
     await registry.apply(working_copy, branch="nope")
     failed = await registry.wait_for_status("failed")
