@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -290,3 +292,31 @@ def test_an_exception_is_located_in_the_developers_own_code(tmp_path: Path) -> N
     own.write_text("def f(:\n")
     assert locate_exception(SyntaxError("invalid", (str(own), 1, 1, None)), str(tmp_path)) == "app/code.py:1: "
     assert locate_exception(SyntaxError("invalid", ("<string>", 1, 1, None)), str(tmp_path)) == ""
+
+
+SECRET = 'sesame"+ö 1'
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [SECRET, repr(SECRET), json.dumps(SECRET), quote(SECRET), base64.b64encode(SECRET.encode()).decode()],
+)
+def test_the_text_of_an_exception_has_no_value_of_a_secret(monkeypatch: pytest.MonkeyPatch, shown: str) -> None:
+    monkeypatch.setenv("PASSWORD", SECRET)
+    monkeypatch.setenv("PLAIN", "not secret")
+    monkeypatch.setenv("MLMESH_SECRET_VARIABLES", '["PASSWORD", "GONE"]')
+    described = describe_exception(ValueError(f"login with {shown} and not secret failed"))
+    assert "sesame" not in described
+    assert shown not in described
+    assert described.startswith("ValueError: login with ")
+    assert described.endswith(" and not secret failed")
+
+
+def test_a_value_of_several_lines_and_at_the_cut_of_a_long_text_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY", "begin-key\nline-two\n")
+    monkeypatch.setenv("MLMESH_SECRET_VARIABLES", '["KEY"]')
+    filler = "x" * (MAX_TEXT // 2 - 4)
+    described = describe_exception(ValueError(f"{filler}begin-key{filler}line-two{filler}"))
+    assert ("begi" in described, "line-t" in described) == (False, False)
+    monkeypatch.setenv("MLMESH_SECRET_VARIABLES", "no JSON")
+    assert describe_exception(ValueError("line-two")) == "ValueError: line-two"

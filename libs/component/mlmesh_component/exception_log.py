@@ -13,6 +13,7 @@ import uuid
 from contextlib import suppress
 
 from .function.context import Context
+from .hidden_values import hide_values
 from .problems import FunctionRaised
 
 MAX_TEXT = 2000
@@ -54,7 +55,7 @@ def log_exception(error: BaseException, request_id: str) -> str:
 
 
 def describe_exception(error: BaseException) -> str:
-    """Type and message, as in the last line of a traceback."""
+    """Type and message, as in the last line of a traceback. Values of Secrets are hidden: it is shown to owners."""
     name, text = _qualified_name(type(error)), _exception_text(error)
     return f"{name}: {text}" if text else name
 
@@ -102,7 +103,7 @@ def _qualified_name(exception_class: type) -> str:
 
 def _exception_text(error: BaseException) -> str:
     try:
-        return _make_printable(str(error), MAX_TEXT)
+        return _make_printable(hide_values(str(error)), MAX_TEXT)
     except BaseException as fault:  # noqa: BLE001 - `__str__` is the developer's code
         return f"(text not available: {_qualified_name(type(fault))})"
 

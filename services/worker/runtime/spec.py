@@ -146,7 +146,12 @@ def build_instance_container(
         labels=container_labels(lease, site),
         image=spec.image,
         command=component_command(spec, site),
-        env={**env_from_sources(spec, secrets), **spec.env, **component_environment(lease.app, spec, site, model)},
+        env={
+            **env_from_sources(spec, secrets),
+            **spec.env,
+            **component_environment(lease.app, spec, site, model),
+            **name_secret_variables(secrets),
+        },
         folder=site.folder,
         source=site.source,
         mounts=(Mount(model, read_only=True),) if model else (),
@@ -159,6 +164,12 @@ def build_instance_container(
         shm=spec.resources.shm,
         egress=spec.egress != "none",
     )
+
+
+def name_secret_variables(secrets: Secrets) -> dict[str, str]:
+    """What the component runtime hides in the texts of exceptions."""
+    names = sorted({key for values in secrets.values() for key in values})
+    return {"MLMESH_SECRET_VARIABLES": json.dumps(names)} if names else {}
 
 
 def component_command(spec: InstanceSpec, site: ContainerSite) -> tuple[str, str]:

@@ -103,6 +103,7 @@ def test_an_instances_environment_is_the_component_programs_contract() -> None:
         "MLMESH_INSTANCE_TOKEN": "secret", "MLMESH_CONCURRENCY": "2", "MLMESH_TIMEOUT": "5.0",
         "MLMESH_WARMUP": '[{"x": 1}]', "MLMESH_BOXES": '["weights", "data"]', "MLMESH_URL": "http://mesh",
         "MLMESH_MODEL_PATH": "/m/model.bin", "MLMESH_MODEL_BOX": "weights", "MLMESH_OTHER_BOXES": '["scans"]',
+        "MLMESH_SECRET_VARIABLES": '["A"]',
     }  # fmt: skip
     assert (container.cpu, container.memory, container.is_component) == (0.5, 100, True)
     assert container.mounts == (Mount(Path("/m/model.bin"), read_only=True),)
