@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
     from tests.servers.rabbitmq import RabbitMQ
 
 FLEET: pytest.StashKey[Fleet] = pytest.StashKey()
-SHARED = ("postgres", "rabbitmq", "minio", "versitygw")
-"""Servers that all processes use. A host has one Docker Engine: one process starts it."""
+SHARED = (("docker", "image"), ("rabbitmq",), ("minio",), ("versitygw",), ("postgres",))
+"""Servers that all processes use, the image after its engine."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,11 +42,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """With several processes (`-n`) the first one starts the servers for all of them."""
     if not session.config.getoption("numprocesses", None):
         return
-    from tests.servers.exports import EXPORTS
+    from tests.servers.exports import start_together
 
-    for name in SHARED:
-        with suppress(Missing):  # the tests that need it say so
-            os.environ.update(EXPORTS[name](get_fleet(session.config)))
+    os.environ.update(start_together(get_fleet(session.config), SHARED))
 
 
 def get_fleet(config: pytest.Config) -> Fleet:
@@ -64,6 +61,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         plugins = session.config.pluginmanager
         if plugin := plugins.get_plugin("hypothesispytest"):
             plugins.unregister(plugin)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In the processes of `-n`: the longest lines first."""
+    if hasattr(config, "workerinput"):
+        from tests.lines import place
+
+        items.sort(key=lambda item: place(item.nodeid))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lines:

@@ -13,6 +13,7 @@ from tests.chaos.conftest import running
 from tests.e2e.application import BOXES, Application
 from tests.servers.engine import Engine
 from tests.servers.fleet import Fleet
+from tests.servers.images import PYTHON_IMAGE, python_image
 
 PIPELINE = """\
 apiVersion: mlmesh/v1
@@ -42,7 +43,7 @@ FREEZE_S = 6.0
 
 @pytest.fixture(scope="module")
 def engine(fleet: Fleet) -> Iterator[Engine]:
-    assert fleet.python_image
+    assert python_image(fleet.own_docker) == PYTHON_IMAGE
     yield fleet.own_docker
     fleet.own_docker.start()
 

@@ -1,4 +1,7 @@
-"""Docker Engine: the one that runs here, else a private one whose images are kept between runs."""
+"""Docker Engine: the one that runs here, else a private one; a second one for tests that stop it.
+
+The images of private engines are kept between runs.
+"""
 
 import fcntl
 import os
@@ -7,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
+from tests.servers.namespace import Namespace, make_namespace
 from tests.servers.places import cache
 from tests.servers.process import Process, Runner
 from tests.servers.provision import Missing, apt, program
@@ -80,10 +84,25 @@ def start(parent: Path) -> Engine:
 
 
 def start_own(parent: Path) -> Engine:
+    daemon = _daemon()
+    return _private(daemon, parent, "docker")
+
+
+def start_apart(parent: Path) -> Engine:
+    """One that a test may stop while others use the first: its networks and their rules are in a namespace of its own.
+
+    Its containers reach each other and nothing else; the engine itself is reached by its socket, as any.
+    """
+    daemon = _daemon()
+    namespace = make_namespace()
+    return _private(daemon, parent, "docker-apart", namespace)
+
+
+def _daemon() -> Path:
     daemon = program("dockerd") or _installed()
     if os.getuid() != 0:
         raise Missing("no Docker Engine answers, and only root can start one")
-    return _private(daemon, parent)
+    return daemon
 
 
 def _installed() -> Path:
@@ -96,15 +115,17 @@ def _installed() -> Path:
     return found
 
 
-def _private(daemon: Path, parent: Path) -> Engine:
-    folder = parent / "docker"
+def _private(daemon: Path, parent: Path, name: str, namespace: Namespace | None = None) -> Engine:
+    folder = parent / name
     folder.mkdir()
-    data, lock = _data_root(folder)
+    data, lock = _data_root(folder, name)
     containerd = _containerd(data, folder)
     engine_url = f"unix://{folder}/docker.sock"
-    command = [str(daemon), "--host", engine_url, "--containerd", str(folder / SOCKET)]
+    command = [*(namespace.words if namespace else ()), str(daemon)]
+    command += ["--host", engine_url, "--containerd", str(folder / SOCKET)]
     command += ["--data-root", str(data), "--exec-root", str(folder / "exec"), "--pidfile", str(folder / "docker.pid")]
-    engine = Engine(engine_url, Process("dockerd", command, folder), [containerd.close, lock.close])
+    closes = [containerd.close, lock.close, *([namespace.close] if namespace else ())]
+    engine = Engine(engine_url, Process("dockerd", command, folder), closes)
     engine.start()
     engine.run("container", "prune", "--force")  # what a run left that was ended by force
     return engine
@@ -127,14 +148,14 @@ def _containerd(data: Path, folder: Path) -> Process:
     return process
 
 
-def _data_root(folder: Path) -> tuple[Path, IO[str]]:
-    """The cached one, unless another run uses it."""
-    lock = (cache() / "docker.lock").open("w")
+def _data_root(folder: Path, name: str) -> tuple[Path, IO[str]]:
+    """The cached one of this name, unless another run uses it."""
+    lock = (cache() / f"{name}.lock").open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return folder / "data", lock
-    return cache() / "docker", lock
+    return cache() / name, lock
 
 
 def _docker(

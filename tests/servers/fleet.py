@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -29,6 +30,8 @@ class Fleet:
     def __init__(self) -> None:
         self.missing: dict[str, str] = {}
         self._stops: list[Callable[[], None]] = []
+        self._made_folder: Path | None = None
+        self._folder_lock = Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -103,10 +106,8 @@ class Fleet:
 
     @cached_property
     def own_docker(self) -> Engine:
-        """A private engine even when one runs here: for tests that stop it."""
-        if "MLMESH_TEST_DOCKER" not in os.environ and self.docker.runner:
-            return self.docker
-        server = self._have("Docker Engine", lambda: engine.start_own(self._folder))
+        """A second, private engine: for tests that stop it while others use the first."""
+        server = self._have("second Docker Engine", lambda: engine.start_apart(self._folder))
         self._stops.append(server.close)
         return server
 
@@ -137,13 +138,16 @@ class Fleet:
         self._stops.append(server.close)
         return server
 
-    @cached_property
+    @property
     def _folder(self) -> Path:
-        sweep()
-        start_guard()
-        folder = new_run_folder()
-        self._stops.append(lambda: shutil.rmtree(folder, ignore_errors=True))
-        return folder
+        """One for all servers, also when several start at the same time."""
+        with self._folder_lock:
+            if self._made_folder is None:
+                sweep()
+                start_guard()
+                self._made_folder = folder = new_run_folder()
+                self._stops.append(lambda: shutil.rmtree(folder, ignore_errors=True))
+            return self._made_folder
 
     def _have(self, name: str, start: Callable[[], Server]) -> Server:
         """Tries once a run: a part that is missing stays missing."""

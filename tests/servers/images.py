@@ -23,7 +23,7 @@ PIP_CONFIGURATION = f"[global]\ncert = /{BUNDLE}\nbreak-system-packages = true\n
 def python_image(engine: Engine) -> str:
     """The name of an image with CPython, pip and numpy; it trusts what this machine trusts."""
     given = os.environ.get("MLMESH_TEST_PYTHON_IMAGE")
-    if given:
+    if given and engine.has_image(given):
         return given
     with locked("image"):
         if not engine.has_image(PYTHON_IMAGE, _recipe()):
@@ -35,9 +35,13 @@ def module_image(engine: Engine, name: str, folder: Path) -> str:
     """The image of a module, from its own Dockerfile on our Python image; the engine's build cache makes it quick."""
     base = python_image(engine)
     tell(f"building {name}")
-    with locked("image"):
+    with locked(lock_name(name)):
         engine.run("build", "--quiet", "--tag", name, "--build-arg", f"BASE={base}", str(folder))
     return name
+
+
+def lock_name(image: str) -> str:
+    return f"image-{image.translate(str.maketrans('/:', '--'))}"
 
 
 def _import(engine: Engine) -> None:
