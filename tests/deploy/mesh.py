@@ -72,10 +72,9 @@ def compose_mesh(engine: Engine, scratch: Path) -> Iterator[Mesh]:
     """Up and healthy inside, gone afterwards with its volumes and with what its worker started."""
     project, port, admin = f"{PREFIX}{os.getpid()}-{uuid.uuid4().hex[:8]}", free_port(), secrets.token_urlsafe(16)
     _remove_leftovers(engine)
-    standins.mesh_image(engine, IMAGE)
     environ = {
         **os.environ,
-        **standins.server_images(engine),
+        **standins.compose_images(engine, IMAGE),
         **{name: secrets.token_hex(16) for name in ("POSTGRES_PASSWORD", "RABBITMQ_PASSWORD", "MINIO_PASSWORD")},
         **{f"MLMESH_{name}": secrets.token_hex(16) for name in ("INTERNAL_TOKEN", "SECRET_KEY")},
         "DOCKER_HOST": engine.url,
@@ -83,7 +82,6 @@ def compose_mesh(engine: Engine, scratch: Path) -> Iterator[Mesh]:
         "DOCKER_GID": str(os.stat(engine.url.removeprefix("unix://")).st_gid),
         "MLMESH_ADMIN_TOKEN": admin,
         "MLMESH_APP_SUBNETS": "10.211.0.0/16",
-        "MLMESH_IMAGE": IMAGE,
         "MLMESH_PORT": str(port),
         "MLMESH_PUBLIC_URL": f"http://{LOOPBACK}:{port}",
         "MLMESH_SCRATCH": str(scratch),

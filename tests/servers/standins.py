@@ -4,10 +4,11 @@ import os
 import shutil
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.servers.engine import Engine
-from tests.servers.images import python_image
+from tests.servers.images import lock_name, python_image
 from tests.servers.places import cache, locked
 from tests.servers.provision import Missing, go_install, program, tell
 from tests.servers.s3 import MINIO
@@ -18,9 +19,20 @@ VARIABLES = {"postgres": "POSTGRES_IMAGE", "rabbitmq": "RABBITMQ_IMAGE", "minio"
 BUILD_TIMEOUT_S = 900.0
 
 
+def compose_images(engine: Engine, name: str) -> dict[str, str]:
+    """Docker-compose.yml's variables of images: the product's, under this name, and the servers', made together."""
+    python_image(engine)
+    with ThreadPoolExecutor(3) as pool:
+        mesh, servers = pool.submit(mesh_image, engine, name), pool.submit(server_images, engine)
+        pool.submit(compose_program).result()
+        return {"MLMESH_IMAGE": mesh.result(), **servers.result()}
+
+
 def server_images(engine: Engine) -> dict[str, str]:
     """Names of images for docker-compose.yml's variables; those given in the environment stay."""
-    return {variable: os.environ.get(variable) or _server(engine, name) for name, variable in VARIABLES.items()}
+    with ThreadPoolExecutor(len(VARIABLES)) as pool:
+        images = pool.map(lambda name: os.environ.get(VARIABLES[name]) or _server(engine, name), VARIABLES)
+        return dict(zip(VARIABLES.values(), images, strict=True))
 
 
 def mesh_image(engine: Engine, name: str) -> str:
@@ -43,7 +55,7 @@ def _server(engine: Engine, name: str) -> str:
     image = f"mlmesh-test/{name}:1"
     base = python_image(engine)
     tell(f"building {image}")
-    with locked("image"), tempfile.TemporaryDirectory(dir=cache()) as folder:
+    with locked(lock_name(image)), tempfile.TemporaryDirectory(dir=cache()) as folder:
         context = Path(folder) / name
         shutil.copytree(CHECKOUT / "deploy" / "standins" / name, context)
         if name == "minio":
