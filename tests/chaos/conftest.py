@@ -38,12 +38,12 @@ def deployment(
 
 
 @contextmanager
-def running(folder: Path, fleet: Fleet, runtime: str) -> Iterator[Processes]:
+def running(folder: Path, fleet: Fleet, runtime: str, **settings: str) -> Iterator[Processes]:
     """The mesh on servers of our own, which are up again at the end."""
     with fleet.settings(own=True) as servers:
         host = "127.0.0.1" if runtime == "process://" else "0.0.0.0"  # noqa: S104
         try:
-            with processes.running(Processes(folder, {**servers, "RUNTIME": runtime}, host)) as mesh:
+            with processes.running(Processes(folder, {**servers, "RUNTIME": runtime, **settings}, host)) as mesh:
                 yield mesh
         finally:
             fleet.own_postgres.start()

@@ -29,6 +29,8 @@ from tests.servers.server import Server
 SECONDS = float(os.environ.get("MLMESH_TEST_STORM_SECONDS", "60"))
 """On processes, and again in containers."""
 SEED = int(os.environ.get("MLMESH_TEST_STORM_SEED") or secrets.randbelow(10**6))
+SLOTS = "8"
+"""More at work when a fault comes, and less that waits when the storm is over."""
 PATIENCE_S = 240.0
 """Until everything that was accepted has ended."""
 
@@ -45,7 +47,7 @@ def storm(request: pytest.FixtureRequest, tmp_path: Path, fleet: Fleet) -> Itera
     if request.param == "containers":
         servers["Docker Engine"] = fleet.own_docker
         runtime = fleet.own_docker.runtime
-    with running(tmp_path, fleet, runtime) as mesh, closing(Api(mesh.url, mesh.token)) as api:
+    with running(tmp_path, fleet, runtime, WORKER_SLOTS=SLOTS) as mesh, closing(Api(mesh.url, mesh.token)) as api:
         app = Application(mesh, api)
         app.write(FILES)
         if mesh.contained:
