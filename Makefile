@@ -4,7 +4,7 @@ STAMP := .venv/fingerprint
 # Tests wait for most of their time: with three processes they use half of two processors.
 TEST_PROCESSES ?= 4
 
-.PHONY: env demo up test check format bench chaos compose-up compose-down docs
+.PHONY: env demo up test tests check format bench chaos compose-up compose-down docs
 
 env: $(STAMP)                           ## .venv with the mlmesh command in it
 	@:
@@ -30,7 +30,10 @@ format: env
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: check                             ## everything, on real servers that it brings up itself
+test: env                               ## the same and every test, on real servers that it brings up itself
+	@$(MAKE) --no-print-directory --jobs 2 check tests
+
+tests: env
 	$(PYTEST) -n $(TEST_PROCESSES)
 
 bench: env                              ## figures, as ratios against a limit in the same run
