@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from tests.worker.docker_host import DockerHost
     from tests.worker.fake_mesh import FakeMesh
 
+CLAIM_INTERVAL_S = 0.5
+
 
 @pytest.fixture
 async def mesh() -> AsyncIterator[FakeMesh]:
@@ -21,9 +23,13 @@ async def mesh() -> AsyncIterator[FakeMesh]:
 
 
 @pytest.fixture
-async def host(mesh: FakeMesh, tmp_path: Path, docker_engine: Engine, python_image: str) -> AsyncIterator[DockerHost]:
+async def host(
+    mesh: FakeMesh, tmp_path: Path, docker_engine: Engine, python_image: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[DockerHost]:
+    """Its workers ask for tasks often: no message tells them of one."""
     from tests.worker.docker_host import DockerHost
 
+    monkeypatch.setattr("services.worker.claimer.CLAIM_INTERVAL_S", CLAIM_INTERVAL_S)
     host = DockerHost(mesh, tmp_path, docker_engine, python_image)
     yield host
     docker_engine.clear(host.installation)
