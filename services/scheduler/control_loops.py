@@ -34,9 +34,11 @@ TIMER_INTERVAL_S = 1.0
 IDLE_TIMER_S, SHARED_IDLE_TIMER_S = 5.0, 2.0
 """The same while nothing is timed; the second where another scheduler may start something."""
 REGISTRY_SYNC_S = 15.0
+"""Fallback period: a message wakes the loop."""
 FULL_RECONCILE_S = 60.0
 """Period in which every app is reconciled, changed or not."""
 DISPATCH_RELAY_S = 10.0
+"""Period of the ready relay while a task is ready."""
 AUTOSCALE_INTERVAL_S = 1.0
 """Period of the autoscaler while a component scales; otherwise the timers start it, and load reports."""
 DISPATCH_MIN_INTERVAL_S = 0.01
@@ -72,13 +74,13 @@ class ControlLoops:
         self.ready_relay = PeriodicTask(
             "relay",
             ReadyRelay(deps.db, deps.publisher, deps.settings.app_stages).run_once,
-            DISPATCH_RELAY_S,
+            FULL_RECONCILE_S,
             min_interval=DISPATCH_MIN_INTERVAL_S,
             signal=deps.triggers.ready_relay,
         )
         self._publisher = OutputPublisher(deps.db, deps.services.databox, deps.applier)
         self.output_publisher = self._leader_only(
-            "publisher", deps.triggers.output_publisher, self._publisher.run_once, REGISTRY_SYNC_S
+            "publisher", deps.triggers.output_publisher, self._publisher.run_once, FULL_RECONCILE_S
         )
         self.callbacks = self._leader_only(
             "callbacks",
@@ -94,7 +96,10 @@ class ControlLoops:
             RETENTION_S,
         )
         self.registry_sync = self._leader_only(
-            "registry_sync", deps.triggers.registry_sync, self._sync_registry, REGISTRY_SYNC_S
+            "registry_sync",
+            deps.triggers.registry_sync,
+            self._sync_registry,
+            REGISTRY_SYNC_S if deps.db.shared else FULL_RECONCILE_S,  # messages within one process do not get lost
         )
         idle_interval = min(SHARED_IDLE_TIMER_S if deps.db.shared else IDLE_TIMER_S, deps.settings.lease / 4)
         self.timers = self._leader_only(
@@ -171,6 +176,8 @@ class ControlLoops:
             self.callbacks.wake()
         if due.rollouts:
             self.reconciler.wake()
+        if due.ready:
+            self.ready_relay.run_within(DISPATCH_RELAY_S)
         if due.scaling:
             self.autoscaler.run_within(AUTOSCALE_INTERVAL_S)
         if due.publications:  # another scheduler may have received the report

@@ -74,6 +74,8 @@ class DueWork(NamedTuple):
     rollouts: bool
     publications: bool
     """Stages whose outputs are to be published."""
+    ready: bool
+    """Tasks that no worker has claimed yet."""
     scaling: bool
     """Components whose number of instances follows their load."""
     open_runs: bool
@@ -108,6 +110,7 @@ DUE = select(
     exists().where(delivery_due(NOW)) | exists().select_from(CALLBACKS_WITH_RUN).where(RUN_CHANGED),
     ROLLOUT_ACTIVE,
     exists().where(PUBLISHING),
+    exists().where(tasks.c.state == "ready"),
     exists().select_from(autoscaling),
     exists().where(runs.c.status.in_(OPEN_RUN)),
     NEXT_AT,
