@@ -32,6 +32,9 @@ async def send_callbacks(
     db: Database, public_http: PublicHttpClient, triggers: LoopTriggers, settings: Settings
 ) -> None:
     """One pass. An error while enqueueing does not delay deliveries."""
+    async with db.read() as conn:
+        if not await callbacks.has_open(conn):
+            return  # as in nearly every pass: each change of a stage asks for one
     steps = {
         "enqueue": lambda: _enqueue_changed(db, triggers, settings),
         "deliver": lambda: _deliver_due(db, public_http, triggers, settings),

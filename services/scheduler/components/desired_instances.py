@@ -97,12 +97,15 @@ class InstanceSet:
         return frozenset(restarting | {task.id for task in claimed if task.resource_class in available_classes})
 
     @cached_property
+    def catalog(self) -> Catalog:
+        """Of the live revision; empty without one. Parsed once: that is most of what a pass over a large one costs."""
+        return Catalog.from_json(self.app.catalog or {})
+
+    @cached_property
     def desired_live(self) -> list[DesiredInstance]:
         if self.app.catalog is None:
             return []
-        return desired_instances(
-            Catalog.from_json(self.app.catalog), self.app.commit, self._secret_versions, self.scales
-        )
+        return desired_instances(self.catalog, self.app.commit, self._secret_versions, self.scales)
 
     @property
     def outdated(self) -> list[Task]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from libs.common.manifests.catalog import Catalog
 from libs.common.protocol.route_table import AppRoutes
 from services.scheduler.components import desired_instances, instance_controller, route_builder
 from services.scheduler.components.desired_instances import InstanceSet
@@ -36,4 +35,4 @@ def _build_routes(instance_set: InstanceSet, old_routes: AppRoutes) -> AppRoutes
     app = instance_set.app
     live_tasks = desired_instances.matching_tasks(instance_set.desired_live, instance_set.tasks)
     serving = [*live_tasks, *instance_set.outdated]
-    return route_builder.build_app_routes(Catalog.from_json(app.catalog or {}), serving, app.access, old_routes)
+    return route_builder.build_app_routes(instance_set.catalog, serving, app.access, old_routes)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import RowMapping, insert, select, update
+from sqlalchemy import RowMapping, exists, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scheduler.db import due_conditions
 from services.scheduler.db.tables import callbacks, deliveries
 from services.scheduler.model.callback import Callback, CallbackRequest, Delivery
+
+HAS_OPEN = select(exists().where(callbacks.c.open) | exists().where(deliveries.c.state == "pending"))
 
 
 def callback_to_row(callback: Callback) -> dict[str, Any]:
@@ -25,6 +27,11 @@ async def get(conn: AsyncConnection, run: str, *, lock: bool = False) -> Callbac
     query = select(callbacks).where(callbacks.c.run == run)
     row = (await conn.execute(query.with_for_update() if lock else query)).mappings().first()
     return callback_from_row(row) if row else None
+
+
+async def has_open(conn: AsyncConnection) -> bool:
+    """Whether a callback waits for events of its run, or a delivery to be sent, now or later."""
+    return bool((await conn.execute(HAS_OPEN)).scalar_one())
 
 
 async def list_changed(conn: AsyncConnection, limit: int) -> list[Callback]:

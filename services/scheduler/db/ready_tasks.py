@@ -18,6 +18,17 @@ DISPATCHED_COUNTS = (
     .where(tasks.c.state == "ready", tasks.c.dispatched_at.is_not(None))
     .group_by(tasks.c.resource_class)
 )
+MARK_DISPATCHED = (
+    update(tasks)
+    .where(
+        tasks.c.id.in_(
+            select(tasks.c.id)
+            .where(tasks.c.id.in_(bindparam("task_ids", expanding=True)), tasks.c.state == "ready")
+            .with_for_update(skip_locked=True)
+        )
+    )
+    .values(dispatched_at=bindparam("now"))
+)
 
 
 _BUILT = select(images.c.image).where(images.c.image == tasks.c.image)
@@ -128,9 +139,7 @@ async def list_ready_stages(conn: AsyncConnection) -> list[QueueEntry]:
 
 async def mark_dispatched(conn: AsyncConnection, task_ids: Iterable[str], now: float) -> None:
     """Skips locked rows: their transaction changes them, and dispatches them again if needed."""
-    ready = select(tasks.c.id).where(tasks.c.id.in_(list(task_ids)), tasks.c.state == "ready")
-    unlocked = ready.with_for_update(skip_locked=True)
-    await conn.execute(update(tasks).where(tasks.c.id.in_(unlocked)).values(dispatched_at=now))
+    await conn.execute(MARK_DISPATCHED, {"task_ids": list(task_ids), "now": now})
 
 
 async def get_queue_depths(conn: AsyncConnection) -> list[dict[str, Any]]:

@@ -36,6 +36,13 @@ _QUEUED = (
 )
 COUNT_QUEUED = select(select(func.count()).select_from(_QUEUED.subquery()).scalar_subquery(), DatabaseNow())
 UPDATE = update(runs).where(runs.c.id == bindparam("run_id"))
+_BY_IDS = runs.c.id.in_(bindparam("run_ids", expanding=True))
+SELECT_VERSIONS = select(runs.c.id, runs.c.version).where(_BY_IDS)
+BUMP_VERSIONS = (
+    update(runs)
+    .where(runs.c.id.in_(select(runs.c.id).where(_BY_IDS).order_by(runs.c.id).with_for_update()))
+    .values(version=runs.c.version + 1)
+)
 
 
 async def add(
@@ -82,8 +89,7 @@ async def _load_run(conn: AsyncConnection, query: Executable, app: str, run: str
 
 
 async def get_versions(conn: AsyncConnection, run_ids: Iterable[str]) -> dict[str, int]:
-    query = select(runs.c.id, runs.c.version).where(runs.c.id.in_(list(run_ids)))
-    return {row.id: row.version for row in await conn.execute(query)}
+    return {row.id: row.version for row in await conn.execute(SELECT_VERSIONS, {"run_ids": list(run_ids)})}
 
 
 async def update_run(conn: AsyncConnection, run: Run, columns: Mapping[str, Any]) -> Run:
@@ -96,8 +102,7 @@ async def update_run(conn: AsyncConnection, run: Run, columns: Mapping[str, Any]
 
 async def bump_versions(conn: AsyncConnection, run_ids: Iterable[str]) -> None:
     """Increment the versions of runs whose stages have changed. Rows are locked by id, as everywhere."""
-    locked_ids = select(runs.c.id).where(runs.c.id.in_(list(run_ids))).order_by(runs.c.id).with_for_update()
-    await conn.execute(update(runs).where(runs.c.id.in_(locked_ids)).values(version=runs.c.version + 1))
+    await conn.execute(BUMP_VERSIONS, {"run_ids": list(run_ids)})
 
 
 async def list_overdue(conn: AsyncConnection, now: float) -> list[Run]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import upsert
 from services.scheduler.db.tables import counters
 
+SELECT_COUNTER = select(counters.c.value).where(counters.c.name == bindparam("counter"))
+
 
 async def get_counter(conn: AsyncConnection, name: str) -> int:
-    value = (await conn.execute(select(counters.c.value).where(counters.c.name == name))).scalar()
+    value = (await conn.execute(SELECT_COUNTER, {"counter": name})).scalar()
     return int(value or 0)
 
 
