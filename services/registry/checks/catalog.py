@@ -37,6 +37,7 @@ def check_manifests(
     secrets: Collection[str] = (),
     *,
     processes: bool = False,
+    live: Catalog | None = None,
     unread: Sequence[InvalidManifest] = (),
     contexts: Mapping[str, BuildContext] | None = None,
 ) -> tuple[Catalog | None, list[Problem]]:
@@ -44,8 +45,9 @@ def check_manifests(
 
     `namespace` is the app's; without it (a check offline) the manifests must agree on one. `secrets` and `unread` come
     from applied files: declared secrets, and documents with errors. `processes`: workers run processes, so fields of
-    containers have no effect. A name that a document with errors may declare is not reported as missing. `contexts`:
-    the folders that images are built from; None where the commit is not at hand.
+    containers have no effect; those that are in `live`, which runs now, are not warned of again. A name that a document
+    with errors may declare is not reported as missing. `contexts`: the folders that images are built from; None where
+    the commit is not at hand.
     """
     manifest_set = read_files(files)
     manifests, problems = manifest_set.manifests, list(manifest_set.problems)
@@ -56,7 +58,7 @@ def check_manifests(
     problems += [*check_no_repository(manifests), *check_duplicates(manifests), *check_namespace(manifests, namespace)]
     problems += [
         *check_references(manifests, secrets, [*manifest_set.invalid, *unread]),
-        *(warn_of_ignored_fields(manifests) if processes else ()),
+        *(warn_of_ignored_fields(manifests, live) if processes else ()),
         *check_build_timeouts(manifests),
         *(() if contexts is None else check_builds(manifests, contexts)),
     ]

@@ -40,7 +40,7 @@ class RevisionReader:
         """Of a commit in the cache, whose manifests are in the folder `path`. Raises InvalidRevision, GitFailed."""
         declared, live = await self._load_app(app)
         reader = self.git_cache.get_reader(app)
-        checked = await check_commit(reader, commit, path, app, declared, processes=self.process_runtime)
+        checked = await check_commit(reader, commit, path, app, declared, live, processes=self.process_runtime)
         revision = build_revision(live, *checked, path)
         contents = await self.git_cache.read_tree_contents(app, commit)
         package_warnings = check_requirements(contents.files) if self.process_runtime else ()
@@ -54,7 +54,7 @@ class RevisionReader:
         """`applied_secrets`: those that `mlmesh apply` would declare. Raises InvalidRevision."""
         declared, live = await self._load_app(app)
         checked = await asyncio.to_thread(
-            check_manifests, files, app, (*declared, *applied_secrets), processes=self.process_runtime
+            check_manifests, files, app, (*declared, *applied_secrets), processes=self.process_runtime, live=live
         )
         return build_revision(live, *checked, path)
 

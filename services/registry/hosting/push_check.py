@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from libs.common.db import Database, database_time
 from libs.common.errors import MeshError
 from libs.common.manifests import Problem
+from libs.common.manifests.catalog import Catalog
 from services.registry.apps import App, Repository
 from services.registry.checks.catalog import select_errors
-from services.registry.db import access_feed, apps, secrets
+from services.registry.db import access_feed, apps, deployments, secrets
 from services.registry.git import ref_names
 from services.registry.git.bare_repository import BRANCH_PREFIX
 from services.registry.git.client import GitClient
@@ -179,7 +180,7 @@ class PushChecker:
         path = repository.path if repository else Repository.new_hosted(app, "").path
         try:
             _catalog, problems = await check_commit(
-                reader, commit, path, app, secret_names, processes=self.process_runtime
+                reader, commit, path, app, secret_names, await self._load_live(app), processes=self.process_runtime
             )
         except InvalidRevision as error:
             return refuse(*describe_problems(error.problems))
@@ -188,6 +189,13 @@ class PushChecker:
         milliseconds = (time.perf_counter() - started) * 1000
         warnings = [f"warning: {line}" for line in describe_problems(problems)]
         return PushVerdict(accepted=True, lines=(*warnings, f"the manifests are valid ({milliseconds:.0f} ms)"))
+
+    async def _load_live(self, app: str) -> Catalog | None:
+        """What is live, for warnings that only a mesh of processes has."""
+        if not self.process_runtime:
+            return None
+        async with self.database.read() as conn:
+            return await deployments.get_live_catalog(conn, app)
 
     async def _create_app(self, app: str, branch: str) -> str:
         """The branch that is followed from now on.

@@ -46,6 +46,18 @@ def test_what_processes_do_not_do_is_a_warning_at_its_place() -> None:
     assert check_manifests({"manifests/a.yml": MANIFESTS}, None)[1] == []
 
 
+def test_what_was_told_of_the_live_deployment_is_not_told_again() -> None:
+    files = {"manifests/a.yml": MANIFESTS}
+    live = Catalog.from_json(check_manifests(files, None, processes=True)[0].to_json())  # type: ignore[union-attr]
+    assert check_manifests(files, None, processes=True, live=live)[1] == []
+    changed = MANIFESTS.replace(b"1Gi}", b"2Gi, cpu: 2}").replace(b"{name: s,", b"{name: other,")
+    problems = check_manifests({"manifests/a.yml": changed}, None, processes=True, live=live)[1]
+    assert [problem.message for problem in problems] == [
+        f"resources.cpu, resources.memory are {REST}",
+        f"image.existingImageName is {REST}",
+    ]
+
+
 COMPONENT = select_bodies(read_documents({"manifests/a.yml": MANIFESTS})[0], MLComponent)["one"]
 PIPELINE = select_bodies(read_documents({"manifests/a.yml": MANIFESTS})[0], ExperimentPipeline)["two"]
 API = select_bodies(read_documents({"api.yml": A_COMPONENTS_API.encode()})[0], APIComponent)["digits-api"]
