@@ -19,6 +19,12 @@ def first_line(message: object) -> str:
     return str(message or "").partition("\n")[0]
 
 
+def status_text(deployment: Mapping[str, Any]) -> str:
+    """`replaced` is a superseded deployment that was live."""
+    status = str(deployment["status"])
+    return "replaced" if status == "superseded" and deployment.get("live_at") else status
+
+
 def deployment_lines(deployment: Mapping[str, Any]) -> Iterator[str]:
     yield from progress_lines(deployment)
     yield from problem_lines(deployment)
@@ -35,7 +41,7 @@ def progress_lines(deployment: Mapping[str, Any]) -> Iterator[str]:
         )
         if part
     )
-    yield f"deployment {deployment['id']}  {deployment['status']}" + (f"  {what}" if what else "")
+    yield f"deployment {deployment['id']}  {status_text(deployment)}" + (f"  {what}" if what else "")
     yield from (f"  {cause}" for cause in (describe_cause(deployment),) if cause)
     for step in deployment.get("steps", []):
         took = times.format_interval(step.get("started_at"), step.get("finished_at"))

@@ -11,7 +11,14 @@ import typer
 from services.cli import render, times
 from services.cli.cli_errors import Failure
 from services.cli.client import url_path
-from services.cli.deployment_view import change_lines, deployment_lines, first_line, progress_lines, short_commit
+from services.cli.deployment_view import (
+    change_lines,
+    deployment_lines,
+    first_line,
+    progress_lines,
+    short_commit,
+    status_text,
+)
 from services.cli.logs import print_logs
 from services.cli.session import App, Mesh, field, mesh_command, mesh_command_without_json
 
@@ -33,7 +40,7 @@ def list_deployments(
     mesh.print_table(
         mesh.client.get(_deployment_path(app), limit=limit)["items"],
         id=field("id"),
-        status=field("status"),
+        status=status_text,
         commit=lambda deployment: short_commit(deployment.get("commit")),
         trigger=field("trigger"),
         caused_by=field("caused_by"),

@@ -29,7 +29,8 @@ GAP = 2
 COLOURS = {
     "live": "green", "succeeded": "green", "healthy": "green", "running": "cyan", "starting": "cyan",
     "failed": "red", "expired": "red", "unhealthy": "red", "canceled": "yellow", "canceling": "yellow",
-    "waiting": "yellow", "pending": "yellow", "queued": "yellow", "superseded": "dim", "skipped": "dim",
+    "waiting": "yellow", "pending": "yellow", "queued": "yellow", "superseded": "dim", "replaced": "dim",
+    "skipped": "dim",
 }  # fmt: skip
 
 

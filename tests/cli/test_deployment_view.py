@@ -83,3 +83,13 @@ def test_show_ends_with_what_the_deployment_changes(run: Run, mesh: FakeMesh, ch
     mesh.set_replies("GET", "/api/v1/apps/leaf/deployments/d2", {**DEPLOYMENT, "changes": changes})
     lines = run("deployment", "show", "leaf", "d2").out.splitlines()
     assert lines[6:] == [title, *change_lines(changes)]
+
+
+@pytest.mark.parametrize(("live_at", "status"), [("2026-01-01T00:00:00.000Z", "replaced"), (None, "superseded")])
+def test_a_deployment_that_was_live_is_replaced_and_another_superseded(
+    run: Run, mesh: FakeMesh, live_at: str | None, status: str
+) -> None:
+    deployment = {**DEPLOYMENT, "status": "superseded", "live_at": live_at}
+    mesh.set_replies("GET", "/api/v1/apps/leaf/deployments", {"items": [deployment], "next": None})
+    assert run("deployment", "list", "leaf").out.splitlines()[1].split()[:2] == ["d2", status]
+    assert next(deployment_lines(deployment)).startswith(f"deployment d2  {status}  ")
