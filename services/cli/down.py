@@ -24,6 +24,9 @@ DOCKER = "docker:"
 def down(
     context: typer.Context,
     data: Annotated[Path | None, typer.Option("--data", help="Of the mesh; default ~/.local/share/mlmesh.")] = None,
+    images: Annotated[
+        bool, typer.Option("--images", help="Remove the images that it built, too; mlmesh app sync builds them again.")
+    ] = False,
 ) -> None:
     """Remove the containers and networks that `mlmesh up --runtime docker` left; the data stays."""
     factories: ServiceFactories = context.obj
@@ -36,10 +39,19 @@ def down(
     if not settings.internal_token:
         raise Failure(f"there has been no mesh in {settings.data}; name its folder with --data")
     with lock_data_dir(settings.data):
-        tasks, networks = asyncio.run(factories.load_teardown().remove(settings))
-    render.write_lines(
-        f"{_count_text(tasks, 'container')} and {_count_text(networks, 'network')} removed; the data stays"
-    )
+        counts = asyncio.run(factories.load_teardown().remove(settings, images=images))
+    where = "" if data is None else f" --data {settings.data}"
+    render.write_lines(describe_removal(*counts, images=images, where=where))
+
+
+def describe_removal(tasks: int, networks: int, built: int, *, images: bool, where: str = "") -> str:
+    """`built`: the images that the mesh has built; `images`: they were removed; `where`: the option `--data`."""
+    containers_text, networks_text = _count_text(tasks, "container"), _count_text(networks, "network")
+    images_text = _count_text(built, "image")
+    if images:
+        return f"{containers_text}, {networks_text} and {images_text} removed; the data stays"
+    stays = f", and {images_text} that it built: mlmesh down{where} --images removes them" if built else ""
+    return f"{containers_text} and {networks_text} removed; the data stays{stays}"
 
 
 def note_remaining_containers(settings: Settings, factories: ServiceFactories) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from libs.common.errors import Conflict, NotFound
 from libs.common.settings import Settings
 from services.worker.context import get_installation_id
+from services.worker.runtime.docker.built_images import BuiltImages
 from services.worker.runtime.docker.client import (
     EngineRefused,
     call_engine,
@@ -13,6 +16,9 @@ from services.worker.runtime.docker.client import (
     open_engine,
 )
 
+NOT_ON_THIS_HOST = Path("/nonexistent")
+"""Instead of the engine's folder: how full its disk is does not matter here."""
+
 
 async def count(settings: Settings) -> int:
     """Count the running task containers of this installation. Raises MeshError if the engine does not respond."""
@@ -20,10 +26,11 @@ async def count(settings: Settings) -> int:
         return len(await list_containers(docker, _installation_label(settings), "mlmesh.worker", running=True))
 
 
-async def remove(settings: Settings) -> tuple[int, int]:
-    """Remove all containers and networks of this installation; return how many task containers and networks.
+async def remove(settings: Settings, *, images: bool = False) -> tuple[int, int, int]:
+    """Remove all containers and networks of this installation, and with `images` those that it built.
 
-    Raises MeshError if the engine does not respond.
+    Return how many task containers, networks and built images there were. Raises MeshError if the engine does not
+    respond.
     """
     async with open_engine(settings.runtime) as docker:
         tasks = len(await list_containers(docker, _installation_label(settings), "mlmesh.worker"))
@@ -40,7 +47,11 @@ async def remove(settings: Settings) -> tuple[int, int]:
                 continue
             except (Conflict, EngineRefused) as error:
                 raise Conflict(f"network {network['Name']} is in use: {error.detail}") from error
-        return tasks, len(networks)
+        built_images = BuiltImages(docker, get_installation_id(settings.internal_token), NOT_ON_THIS_HOST)
+        built = {image.id for image in await built_images.list_images()}
+        for image in built if images else ():
+            await built_images.remove(image)
+        return tasks, len(networks), len(built)
 
 
 def _installation_label(settings: Settings) -> str:
