@@ -38,6 +38,7 @@ from services.registry.hosting.push_check import PushChecker
 from services.registry.hosting.push_hook import write_hook
 from services.registry.hosting.push_receiver import PushReceiver
 from services.registry.hosting.upload_pack import UploadPack
+from services.registry.open_deliveries import OpenDeliveries
 from services.registry.request_body import BodyReader
 from services.registry.routes import (
     apply,
@@ -126,10 +127,12 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
         process_runtime = uses_process_runtime(settings)
         public_http = await stack.enter_async_context(open_public_http(settings.reachable_repository_networks))
         status_sender = StatusSender(database, secret_reader, public_http, settings.public_url, group)
+        delivery_log, open_deliveries = DeliveryLog(database), OpenDeliveries()
         revisions = RevisionReader(database, git_cache, process_runtime, settings.app_domain is not None)
         deployment_worker = DeploymentWorker(
-            database, git_cache, remotes, revisions, events, group, status_sender.wake, settings.secret_sources
-        )
+            database, git_cache, remotes, revisions, events, group, status_sender.wake, open_deliveries,
+            settings.secret_sources,
+        )  # fmt: skip
 
         def publish_access_change(app: str) -> None:
             """Notify the scheduler, and resume deployments that wait for a secret value."""
@@ -160,7 +163,7 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
         )  # fmt: skip
         for loop in (
             scanner.loop, deployment_worker.loop, poller.loop, app_remover.loop, maintenance.loop, status_sender.loop,
-            source_reader.loop, value_check,
+            source_reader.loop, value_check, delivery_log.loop,
         ):  # fmt: skip
             group.create_task(loop.run(), name=loop.name)
         yield Dependencies(
@@ -181,7 +184,8 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
             events=events,
             peers=peers,
             webhook_verifier=WebhookVerifier(settings, database, secret_reader),
-            delivery_log=DeliveryLog(database),
+            delivery_log=delivery_log,
+            open_deliveries=open_deliveries,
             publish_access_change=publish_access_change,
             body_reader=BodyReader(MAX_WEBHOOK_BYTES, MAX_LARGE_WEBHOOKS, WEBHOOK_WAIT_S, WEBHOOK_TIMEOUT_S),
         )

@@ -6,17 +6,24 @@ from contextlib import suppress
 
 from libs.common.db import Database, database_time
 from libs.common.errors import MeshError, TooManyRequests
+from libs.common.periodic_task import PeriodicTask
 from services.registry.db import Connection, deliveries
 from services.registry.deliveries import Delivery
 
 MAX_PER_MINUTE = 60
 """Accepted deliveries of an app."""
+CLEANUP_INTERVAL_S = 3600.0
 
 
 class DeliveryLog:
     def __init__(self, database: Database, max_per_minute: int = MAX_PER_MINUTE) -> None:
         self._database = database
         self._max_per_minute = max_per_minute
+        self.loop = PeriodicTask("delivery log", self.delete_old, CLEANUP_INTERVAL_S)
+
+    async def delete_old(self) -> None:
+        async with self._database.write() as conn:
+            await deliveries.delete_old(conn, await database_time(conn))
 
     async def check_rate(self, app: str) -> None:
         """Raises TooManyRequests. Refused deliveries do not count, or anybody could keep the forge's out."""
@@ -25,11 +32,10 @@ class DeliveryLog:
 
     async def record(self, delivery: Delivery) -> None:
         async with self._database.write() as conn:
-            await self.add_accepted(conn, delivery)
+            await self.add_accepted(conn, delivery, await database_time(conn))
 
-    async def add_accepted(self, conn: Connection, delivery: Delivery) -> None:
-        """Within the caller's transaction. Raises TooManyRequests when others were faster since `check_rate`."""
-        now = await database_time(conn)
+    async def add_accepted(self, conn: Connection, delivery: Delivery, now: float) -> None:
+        """Within the caller's transaction, which is undone by TooManyRequests."""
         await self._require_rate(conn, delivery.app, now)
         await deliveries.add_accepted(conn, delivery, now)
 

@@ -27,6 +27,7 @@ from services.registry.git.hosted_repositories import HostedRepositories
 from services.registry.git.remotes import RemoteResolver
 from services.registry.hosting.push_receiver import PushReceiver
 from services.registry.hosting.upload_pack import UploadPack
+from services.registry.open_deliveries import OpenDeliveries
 from services.registry.request_body import BodyReader
 from services.registry.secrets.reader import SecretReader
 from services.registry.secrets.vault import Vault
@@ -53,6 +54,7 @@ class Dependencies:
     peers: ServiceClients
     webhook_verifier: WebhookVerifier
     delivery_log: DeliveryLog
+    open_deliveries: OpenDeliveries
     publish_access_change: Callable[[str], None]
     """Notify the scheduler, and resume deployments that wait for a secret value."""
     body_reader: BodyReader

@@ -37,8 +37,11 @@ async def list_newest(conn: AsyncConnection, app: str, limit: int) -> list[Deliv
     return [Delivery(**row) for row in (await conn.execute(query)).mappings()]
 
 
-async def add_accepted(conn: AsyncConnection, delivery: Delivery, now: float) -> None:
+async def delete_old(conn: AsyncConnection, now: float) -> None:
     await conn.execute(delete(deliveries).where(deliveries.c.received_at < now - RETENTION_S))
+
+
+async def add_accepted(conn: AsyncConnection, delivery: Delivery, now: float) -> None:
     values = {**delivery.__dict__, "received_at": now}
     await conn.execute(upsert(conn, deliveries).values(**values).on_conflict_do_nothing())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, Update, delete, func, insert, select, update
+from sqlalchemy import RowMapping, Update, delete, exists, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.manifests.catalog import Catalog, CatalogJson
@@ -22,9 +22,8 @@ async def add(
     conn: AsyncConnection, app: str, trigger: str, now: float, caused_by: str, repeats: Deployment | None = None
 ) -> Deployment:
     """`repeats`: the deployment whose commit a rollback, or a promotion from another app, deploys again."""
-    identity = new_id()
     values: dict[str, object] = {
-        "id": identity,
+        "id": new_id(),
         "app": app,
         "trigger": trigger,
         "status": "pending",
@@ -36,11 +35,8 @@ async def add(
         "promoted_from": repeats.app if repeats is not None and repeats.app != app else None,
     }
     values |= {"errors": [], "warnings": [], "reported_warnings": [], "created_at": now}
-    await conn.execute(insert(deployments).values(**values))
-    deployment = await get(conn, identity)
-    if deployment is None:
-        raise LookupError(identity)
-    return deployment
+    inserted = await conn.execute(insert(deployments).values(**values).returning(*deployments.c))
+    return _to_deployment(inserted.mappings().one(), [])
 
 
 async def get(conn: AsyncConnection, deployment: str, app: str | None = None) -> Deployment | None:
@@ -84,11 +80,20 @@ async def list_failed_apps(conn: AsyncConnection, apps: Sequence[str]) -> set[st
 
 async def load_push_context(conn: AsyncConnection, app: str, abandoned: str | None, commit: str | None) -> PushContext:
     """The facts that decide about a push of `commit`."""
-    commit_known = False
-    if commit is not None:
-        query = select(deployments.c.id).where(deployments.c.app == app, deployments.c.commit_id == commit).limit(1)
-        commit_known = (await conn.execute(query)).first() is not None
-    return PushContext(abandoned, await get_latest(conn, app), await get_live(conn, app), commit_known)
+    of_app = deployments.c.app == app
+    newest = select(func.max(deployments.c.seq)).where(of_app, deployments.c.status != "superseded")
+    live = select(func.max(deployments.c.seq)).where(of_app, deployments.c.status == "live")
+    is_known = exists().where(of_app, deployments.c.commit_id == commit).label("commit_known")
+    is_either = deployments.c.seq.in_((newest.scalar_subquery(), live.scalar_subquery()))
+    query = select(deployments, is_known).where(is_either).order_by(deployments.c.seq.desc())
+    rows = list((await conn.execute(query)).mappings())
+    newest_first = await _add_steps(conn, rows)
+    return PushContext(
+        abandoned,
+        newest_first[0] if newest_first else None,
+        next((deployment for deployment in newest_first if deployment.status == "live"), None),
+        any(row["commit_known"] for row in rows),
+    )
 
 
 async def get_previous_live(conn: AsyncConnection, live: Deployment) -> Deployment | None:
@@ -201,7 +206,10 @@ async def get_live_catalog(conn: AsyncConnection, app: str) -> Catalog | None:
 
 
 async def _load_with_steps(conn: AsyncConnection, query: Any) -> list[Deployment]:
-    rows = list((await conn.execute(query)).mappings())
+    return await _add_steps(conn, list((await conn.execute(query)).mappings()))
+
+
+async def _add_steps(conn: AsyncConnection, rows: Sequence[RowMapping]) -> list[Deployment]:
     step_rows = await _load_steps(conn, [row["id"] for row in rows])
     return [_to_deployment(row, step_rows.get(row["id"], [])) for row in rows]
 

@@ -29,6 +29,7 @@ from services.registry.git.error_messages import GitFailed
 from services.registry.git.remotes import GitRemote, MissingCredentials, RemoteResolver
 from services.registry.git.tree import InvalidRevision
 from services.registry.keyed_executor import KeyedExecutor
+from services.registry.open_deliveries import OpenDeliveries
 
 MAX_CONCURRENT_DEPLOYMENTS = 4
 """Deployments of different apps that run at the same time."""
@@ -45,6 +46,7 @@ class DeploymentWorker:
         events: EventPublisher,
         group: asyncio.TaskGroup,
         wake_status_sender: Callable[[], None],
+        open_deliveries: OpenDeliveries,
         secret_sources: Mapping[str, str],
     ) -> None:
         """`secret_sources`: as in the settings."""
@@ -53,6 +55,7 @@ class DeploymentWorker:
         self._remotes = remotes
         self._revisions = revisions
         self._events = events
+        self._open_deliveries = open_deliveries
         self._progress = DeploymentProgress(database, wake_status_sender, secret_sources)
         self._executor = KeyedExecutor("deployment", group, MAX_CONCURRENT_DEPLOYMENTS, self.wake)
         self.loop = PeriodicTask("deployments", self._start_pending, math.inf)
@@ -61,6 +64,7 @@ class DeploymentWorker:
         self.loop.wake()
 
     async def _start_pending(self) -> None:
+        await self._open_deliveries.wait_until_answered()
         async with self._database.read() as conn:
             pending = await deployments.list_by_status(conn, "pending")
         for app in {deployment.app for deployment in pending}:

@@ -34,7 +34,7 @@ from services.registry.forges.pushes import Change, Changes, find_change
 from services.registry.forges.refusals import UnprovenDelivery
 from services.registry.forges.status_apis import STATUS_APIS
 from services.registry.git.error_messages import RefNotFound
-from services.registry.routes.pushed_deployment import HEAD_TIMEOUT_S, deploy_push, deployment_response
+from services.registry.routes.pushed_deployment import deploy_push, deployment_response, read_head
 
 router = DocumentedRouter(tags=["webhooks"])
 AUTHORIZATION = "x-mlmesh-authorization"
@@ -74,7 +74,8 @@ async def receive_push(ns: str, request: Request, deps: DependenciesDep) -> Resp
     forge = recognize_forge(IncomingDelivery(headers))
     try:
         parsed = await _read_delivery(deps, repository, forge, headers, request)
-        return await _handle_delivery(deps, repository, forge, parsed)
+        with deps.open_deliveries.hold():
+            return await _handle_delivery(deps, repository, forge, parsed)
     except MeshError as error:
         await _record_refusal(deps, repository, forge, IncomingDelivery(headers), error)
         raise
@@ -111,7 +112,6 @@ async def _handle_delivery(
     ns = repository.app
     if (repeated_response := await _find_repeated(deps, ns, parsed.delivery_id)) is not None:
         return repeated_response
-    await deps.delivery_log.check_rate(ns)
     await _remember_forge(deps, repository, forge)
     change = _find_followed_change(parsed.changes, repository)
     delivery = _make_record(ns, forge, parsed, describe_ref(change or next(iter(parsed.changes), None)))
@@ -121,7 +121,7 @@ async def _handle_delivery(
         return await _record_response(deps, delivery, _ignored_response(repository.poll_error))
     try:
         if change.deleted:
-            await deps.read_remote_head(ns, HEAD_TIMEOUT_S)
+            await read_head(deps, ns)
             return await _record_response(deps, delivery, _ignored_response(None))
         return await deploy_push(deps, delivery, change, describe_cause(forge))
     except RefNotFound as error:

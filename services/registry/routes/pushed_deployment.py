@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
@@ -19,24 +21,49 @@ HEAD_TIMEOUT_S = 0.7
 """Forges stop waiting within seconds; the deployment asks a slower remote."""
 
 
+async def read_head(deps: Dependencies, ns: str) -> str | None:
+    """What Git says is the head; None when that takes too long. Raises RefNotFound, TooManyRequests."""
+    await deps.delivery_log.check_rate(ns)
+    return await deps.read_remote_head(ns, HEAD_TIMEOUT_S)
+
+
+class HeadNeeded(Exception):
+    """Git must say what the head is before the push can be decided; no transaction waits for it."""
+
+
+@dataclass(frozen=True)
+class GitHead:
+    """What Git said; None: it did not answer in time."""
+
+    commit: str | None
+
+
 async def deploy_push(deps: Dependencies, delivery: Delivery, change: Change, caused_by: str) -> Response:
     """Record the delivery together with its deployment. Raises RefNotFound, TooManyRequests."""
     ns = delivery.app
-    async with deps.database.read() as conn:
-        context = await _load_context(conn, ns, change)
-    head = (
-        await deps.read_remote_head(ns, HEAD_TIMEOUT_S)
-        if decide_push(change.commit, context) is PushDecision.ASK_GIT
-        else None
-    )
-    async with deps.database.write() as conn:
-        await apps.get(conn, ns, lock=True)
-        status, deployment = await _apply_decision(conn, ns, change, head, caused_by)
-        await deps.delivery_log.add_accepted(conn, copy_with(delivery, status=status, deployment=deployment.id))
+    try:
+        status, deployment = await _record_push(deps, delivery, change, None, caused_by)
+    except HeadNeeded:
+        head = GitHead(await read_head(deps, ns))
+        status, deployment = await _record_push(deps, delivery, change, head, caused_by)
     _log_push(ns, change, deployment.id, status)
     if status == 202:
         deps.deployment_worker.wake()
     return deployment_response(status, deployment)
+
+
+async def _record_push(
+    deps: Dependencies, delivery: Delivery, change: Change, head: GitHead | None, caused_by: str
+) -> tuple[int, Deployment]:
+    """HTTP status and deployment of the response, decided under the app's row lock. Raises HeadNeeded."""
+    async with deps.database.write() as conn:
+        await apps.get(conn, delivery.app, lock=True)
+        now = await database_time(conn)
+        context = await _load_context(conn, delivery.app, change)
+        status, deployment = await _apply_decision(conn, delivery.app, change, head, context, caused_by, now)
+        accepted = copy_with(delivery, status=status, deployment=deployment.id)
+        await deps.delivery_log.add_accepted(conn, accepted, now)
+    return status, deployment
 
 
 def _log_push(ns: str, change: Change, deployment: str | None, status: int) -> None:
@@ -46,23 +73,20 @@ def _log_push(ns: str, change: Change, deployment: str | None, status: int) -> N
 
 
 async def _apply_decision(
-    conn: Connection, ns: str, change: Change, head: str | None, caused_by: str
+    conn: Connection, ns: str, change: Change, head: GitHead | None, context: PushContext, caused_by: str, now: float
 ) -> tuple[int, Deployment]:
-    """Decide again under the app's row lock; HTTP status and deployment of the response."""
-    context = await _load_context(conn, ns, change)
     decision = decide_push(change.commit, context)
     if decision is PushDecision.JOIN and context.newest is not None:
         return 202, context.newest
     if decision is PushDecision.NOTHING_NEW and context.live is not None:
         return 200, context.live
-    if (
-        decision is PushDecision.ASK_GIT
-        and head is not None
-        and (existing := find_existing_deployment(head, context)) is not None
-    ):
-        await apps.record_head(conn, ns, head)
-        return 200 if existing.status == "live" else 202, existing
-    return 202, await deployments.add(conn, ns, DeploymentTrigger.PUSH, await database_time(conn), caused_by)
+    if decision is PushDecision.ASK_GIT:
+        if head is None:
+            raise HeadNeeded
+        if head.commit is not None and (existing := find_existing_deployment(head.commit, context)) is not None:
+            await apps.record_head(conn, ns, head.commit)
+            return 200 if existing.status == "live" else 202, existing
+    return 202, await deployments.add(conn, ns, DeploymentTrigger.PUSH, now, caused_by)
 
 
 async def _load_context(conn: Connection, ns: str, change: Change) -> PushContext:
