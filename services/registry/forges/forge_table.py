@@ -30,6 +30,9 @@ HUB_SIGNATURE = BodySignature("X-Hub-Signature", "sha256=")
 HUB_SIGNATURE_256 = BodySignature("X-Hub-Signature-256", "sha256=")
 COMMON_PROOFS = (HUB_SIGNATURE_256, StandardWebhook())
 """Of senders whose own signature is not known."""
+PAGURE_EVENTS = frozenset(
+    {"git.receive", "git.branch.creation", "git.branch.deletion", "git.tag.creation", "git.tag.deletion"}
+)
 GITHUB_EVENTS = frozenset({"push", "delete"})
 GITLAB_EVENTS = frozenset({"push hook", "tag push hook", "system hook"})
 SECRET_FIELD = "the field Secret of its webhook"  # noqa: S105  where a secret is typed
@@ -178,7 +181,7 @@ FORGES = (
         secret_field="the app's Secret here: it is the project's web-hook key, which Pagure makes",  # noqa: S106
         parse=parse_pagure_push,
         event_header="X-Pagure-Topic",
-        push_events=frozenset({"git.receive", "git.branch.creation", "git.branch.deletion"}),
+        push_events=PAGURE_EVENTS,
         delivery_field="msg_id",
     ),
     Forge(

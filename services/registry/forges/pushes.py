@@ -97,11 +97,14 @@ def parse_azure_push(_event: str, document: Document) -> Changes:
 
 
 def parse_pagure_push(event: str, document: Document) -> Changes:
-    """The names of branches are short ones."""
+    """The names of branches and tags are short ones; a deletion names the commit that was there."""
     message = _get_object(document, "msg")
-    name, commit = _get_text(message, "branch") or "", message.get("end_commit", message.get("rev"))
-    ref = name if name.startswith("refs/") else BRANCH_PREFIX + name
-    return (_make_change(ref, commit, event == "git.branch.deletion" or _is_zero(commit)),)
+    tag, branch = _get_text(message, "tag") or "", _get_text(message, "branch") or ""
+    commit = message.get("end_commit", message.get("rev"))
+    ref = TAG_PREFIX + tag if event.startswith("git.tag.") else BRANCH_PREFIX + branch
+    if branch.startswith("refs/"):
+        ref = branch
+    return (_make_change(ref, commit, event.endswith(".deletion") or _is_zero(commit)),)
 
 
 def parse_any_push(event: str, document: Document) -> Changes:
