@@ -36,6 +36,7 @@ def progress_lines(deployment: Mapping[str, Any]) -> Iterator[str]:
         part
         for part in (
             short_commit(deployment.get("commit")),
+            deployment.get("tag"),
             deployment.get("author"),
             first_line(deployment.get("message")),
         )

@@ -42,6 +42,7 @@ def list_deployments(
         id=field("id"),
         status=status_text,
         commit=lambda deployment: short_commit(deployment.get("commit")),
+        tag=field("tag"),
         trigger=field("trigger"),
         caused_by=field("caused_by"),
         author=field("author"),

@@ -1,4 +1,4 @@
-"""`mlmesh diff`: what the deployment of a checkout, a branch or a commit would do."""
+"""`mlmesh diff`: what the deployment of a checkout, a branch, a tag or a commit would do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AppOption = Annotated[
 ]
 Ref = Annotated[
     str | None,
-    typer.Option("--ref", metavar="REF", help="A branch or a whole commit id of the app's repository, not the folder."),
+    typer.Option("--ref", metavar="REF", help="A branch, tag or commit id of the app's repository, not the folder."),
 ]
 ExitCode = Annotated[bool, typer.Option("--exit-code", help="End with 2 when the deployment would do anything.")]
 

@@ -46,6 +46,11 @@ def test_a_deployment_is_told_with_its_cause_its_steps_and_each_error_once() -> 
     ]
 
 
+def test_the_tag_stands_behind_the_commit() -> None:
+    (line, *_) = deployment_lines({"id": "d2", "status": "live", "commit": "0123456789abcdef", "tag": "v1.2"})
+    assert line == "deployment d2  live  0123456789  v1.2"
+
+
 @pytest.mark.parametrize(
     ("fields", "cause"),
     [

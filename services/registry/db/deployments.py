@@ -30,6 +30,7 @@ async def add(
         "caused_by": caused_by,
         "author": repeats and repeats.author,
         "message": repeats and repeats.message,
+        "tag": repeats and repeats.tag,
         "pinned_commit": repeats and repeats.commit_id,
         "rollback_to": repeats and repeats.id,
         "promoted_from": repeats.app if repeats is not None and repeats.app != app else None,

@@ -138,6 +138,7 @@ deployments = Table(
     Column("promoted_from", NAME, comment="the app of rollback_to, when it is another one"),
     Column("caused_by", Text, comment="such as: token ci, webhook of Gitea, poll"),
     Column("commit_id", String(64)),
+    Column("tag", Text, comment="the newest one that matched, when tags are followed"),
     Column("author", Text),
     Column("message", Text),
     Column("revision", ID, ForeignKey("registry_revisions.id")),

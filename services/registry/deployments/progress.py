@@ -81,8 +81,8 @@ class DeploymentProgress:
 
     async def record_commit(self, deployment: Deployment, steps: StepHistory, commit: Commit) -> StepHistory:
         async with self._locked_deployment(deployment) as (conn, now):
-            steps = steps.finish(now, detail=f"commit {commit.id[:12]}").start("validate", now)
-            await deployments.update_if_status(conn, deployment.id, PENDING_ONLY, **_commit_columns(commit))
+            steps = steps.finish(now, detail=_describe_commit(commit)).start("validate", now)
+            await deployments.update_if_status(conn, deployment.id, PENDING_ONLY, **_commit_columns(deployment, commit))
             await deployments.replace_steps(conn, deployment.id, REGISTRY, steps.steps)
             if deployment.pinned_commit is None:
                 await apps.update_repository(conn, deployment.app, head=commit.id, abandoned_head=None, poll_error=None)
@@ -94,7 +94,7 @@ class DeploymentProgress:
         detail = f"no new commit: {commit.id[:12]} is {existing.status} in deployment {existing.id}"
         async with self._locked_deployment(deployment) as (conn, now):
             await deployments.replace_steps(conn, deployment.id, REGISTRY, steps.finish(now, detail=detail).steps)
-            columns = {"status": "superseded", "finished_at": now, **_commit_columns(commit)}
+            columns = {"status": "superseded", "finished_at": now, **_commit_columns(deployment, commit)}
             await deployments.update_if_status(conn, deployment.id, PENDING_ONLY, **columns)
             await apps.record_head(conn, deployment.app, commit.id)
         log_event(deployment, "Deployment superseded", by=existing.id, why=detail)
@@ -159,8 +159,14 @@ def log_superseded(newer: Deployment, superseded: Iterable[str]) -> None:
         log.get("registry").info("Deployment superseded", app=newer.app, deployment=deployment, by=newer.id)
 
 
-def _commit_columns(commit: Commit) -> dict[str, str]:
-    return {"commit_id": commit.id, "author": commit.author, "message": commit.message}
+def _commit_columns(deployment: Deployment, commit: Commit) -> dict[str, str | None]:
+    """A rollback keeps the tag of what it repeats."""
+    columns = {"commit_id": commit.id, "author": commit.author, "message": commit.message}
+    return {**columns, "tag": commit.tag or deployment.tag}
+
+
+def _describe_commit(commit: Commit) -> str:
+    return f"commit {commit.id[:12]}" + (f", tag {commit.tag}" if commit.tag else "")
 
 
 async def _start_or_wait(

@@ -61,6 +61,8 @@ class DeploymentJson(TypedDict):
     app: AppName
     commit: Commit | None
     """Null until it is known."""
+    tag: Annotated[str | None, Field(examples=["v1.2"])]
+    """The newest one that matched, of a Repository that follows tags."""
     author: str | None
     message: str | None
     trigger: TriggerName
@@ -128,12 +130,14 @@ class Deployment:
     rollback_to: str | None = None
     promoted_from: str | None = None
     caused_by: str | None = None
+    tag: str | None = None
 
     def to_json(self) -> DeploymentJson:
         return {
             "id": self.id,
             "app": self.app,
             "commit": self.target_commit,
+            "tag": self.tag,
             "author": self.author,
             "message": self.message,
             "trigger": self.trigger,

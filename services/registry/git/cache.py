@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from libs.common import log
@@ -47,10 +47,13 @@ OLD_GIT_WARNING = "Git is too old to connect to checked addresses only; install 
 
 @dataclass(frozen=True)
 class Commit:
+    """`tag`: the newest one that is followed, when tags are."""
+
     id: str
     author: str
     message: str
     committed_at: float
+    tag: str | None = None
 
 
 class GitCache:
@@ -134,11 +137,12 @@ class GitCache:
 
     async def _fetch_commit(self, app: str, remote: GitRemote, commit: str | None) -> Commit:
         cache = await self._ensure_cache(app)
+        tag = None
         if commit is None:
-            await self._fetch_head(cache, remote)
+            tag = await self._fetch_head(cache, remote)
         elif not await self.has_commit(app, commit):
             await self._fetch_into(cache, remote, commit)
-        return await self._read_commit(cache, commit or HEAD_REF)
+        return replace(await self._read_commit(cache, commit or HEAD_REF), tag=tag)
 
     async def _is_intact(self, app: str) -> bool:
         """Whether the clone is a valid repository whose last head is readable."""
@@ -196,17 +200,19 @@ class GitCache:
         _remove_leftovers(cache)
         return cache
 
-    async def _fetch_head(self, cache: Path, remote: GitRemote) -> None:
+    async def _fetch_head(self, cache: Path, remote: GitRemote) -> str | None:
+        """The name of the tag that was fetched; None for a branch."""
         if remote.tags is not None:
-            tag, _ = await self._find_head(remote, HEAD_TIMEOUT_S)
-            await self._fetch_into(cache, remote, f"+{tag}:{HEAD_REF}")
-            return
+            ref, _ = await self._find_newest_tag(remote, remote.tags, HEAD_TIMEOUT_S)
+            await self._fetch_into(cache, remote, f"+{ref}:{HEAD_REF}")
+            return ref.removeprefix(TAG_PREFIX)
         try:
             await self._fetch_into(cache, remote, f"+{BRANCH_PREFIX}{remote.branch}:{HEAD_REF}")
         except GitFailed as error:
             if NO_REF not in error.detail:
                 raise
             raise await self._branch_not_found(remote, HEAD_TIMEOUT_S) from error
+        return None
 
     async def _fetch_into(self, cache: Path, remote: GitRemote, refspec: str) -> None:
         await self._transport.run(

@@ -81,7 +81,12 @@ def describe_other_refs(app: str, updates: Sequence[RefUpdate], followed: str, u
 def list_tags_after(tags: Iterable[str], updates: Sequence[RefUpdate]) -> set[str]:
     """The names of the tags that there are when the updates are made."""
     changed = {update.ref.removeprefix(TAG_PREFIX): update for update in updates if update.ref.startswith(TAG_PREFIX)}
-    return {*tags, *changed} - {name for name, update in changed.items() if update.is_deletion}
+    return {*tags, *changed} - list_deleted_tags(updates)
+
+
+def list_deleted_tags(updates: Sequence[RefUpdate]) -> set[str]:
+    deleted = (update.ref for update in updates if update.is_deletion)
+    return {ref.removeprefix(TAG_PREFIX) for ref in deleted if ref.startswith(TAG_PREFIX)}
 
 
 def find_matching_tag(pattern: str, updates: Sequence[RefUpdate]) -> str | None:
@@ -108,6 +113,12 @@ def describe_followed_tags(
         f"stored, not deployed: {app} is deployed from the newest tag that matches {which}",
         f"to deploy a commit, tag it and push the tag: git push {url} TAG",
     )
+
+
+def describe_deleted_newest(pattern: str, newest: str | None) -> str:
+    if newest is None:
+        return f"no tag matches {pattern} any more; what is live goes on"
+    return f"the newest tag that matches {pattern} is {newest} now"
 
 
 def describe_problems(problems: Sequence[Problem]) -> list[str]:
@@ -164,11 +175,14 @@ class PushChecker:
         app = repository.app
         if (refusal := find_refusal(app, updates, None)) is not None:
             return refuse(refusal)
-        newest = find_newest_tag(pattern, list_tags_after(await self.hosted.list_tags(app), updates))
+        tags = await self.hosted.list_tags(app)
+        newest = find_newest_tag(pattern, list_tags_after(tags, updates))
         update = next((update for update in updates if newest and update.ref == TAG_PREFIX + newest), None)
         if update is not None:
             return await self._check_commit(app, update.new, repository, secret_names, environment)
         lines = describe_followed_tags(app, updates, pattern, newest, self.hosted.get_url(app))
+        if newest != find_newest_tag(pattern, tags):
+            lines = (describe_deleted_newest(pattern, newest), *lines)
         return PushVerdict(accepted=True, lines=lines)
 
     async def _check_commit(

@@ -13,12 +13,14 @@ from pathlib import Path
 from libs.common import log
 from libs.common.db import Database, database_time
 from libs.common.errors import MeshError, find_first_error
+from services.registry.apps import Repository
 from services.registry.db import apps, deployments
 from services.registry.deployments.state import Deployment, DeploymentTrigger
 from services.registry.git.client import GitClient, config_options
 from services.registry.git.hosted_repositories import HostedRepositories
 from services.registry.git.process import GitProcess
 from services.registry.git.process_io import CHUNK_BYTES, read_stderr
+from services.registry.git.tags import TAG_PREFIX, find_newest_tag
 from services.registry.hosting.client_stream import ClientStream, feed
 from services.registry.hosting.packet_lines import (
     FLUSH,
@@ -29,7 +31,7 @@ from services.registry.hosting.packet_lines import (
     encode_progress,
 )
 from services.registry.hosting.progress_lines import follow_deployment
-from services.registry.hosting.push_check import PushChecker
+from services.registry.hosting.push_check import PushChecker, list_deleted_tags
 from services.registry.hosting.push_hook import SOCKET_VARIABLE, PushVerdict, RefUpdate, answer_hook
 from services.registry.hosting.slots import Slots
 
@@ -166,16 +168,30 @@ class PushReceiver:
             repository = await apps.get_repository(conn, push.app)
         if repository is None or repository.url is not None:
             return None
-        ref = await self._hosted.find_followed_ref(push.app, repository.branch, repository.tags)
-        pushed = next((update for update in push.updates if update.ref == ref), None)
-        if ref is None or pushed is None or await self._hosted.read_ref(push.app, ref) != pushed.new:
+        commit = await self._find_new_head(repository, push.updates)
+        if commit is None:
             return None
         async with self._database.write() as conn:
             now = await database_time(conn)
             deployment = await deployments.add(conn, push.app, DeploymentTrigger.PUSH, now, push.caused_by)
-        log.get("registry").info("Push received", app=push.app, commit=pushed.new, deployment=deployment.id)
+        log.get("registry").info("Push received", app=push.app, commit=commit, deployment=deployment.id)
         self._wake_worker()
         return deployment
+
+    async def _find_new_head(self, repository: Repository, updates: Sequence[RefUpdate]) -> str | None:
+        """What the followed ref names, when these updates changed that; also the tag before a deleted one."""
+        app = repository.app
+        ref = await self._hosted.find_followed_ref(app, repository.branch, repository.tags)
+        if ref is None:
+            return None
+        commit = await self._hosted.read_ref(app, ref)
+        if (pushed := next((update for update in updates if update.ref == ref), None)) is not None:
+            return commit if commit == pushed.new else None
+        if repository.tags is None:
+            return None
+        deleted = list_deleted_tags(updates)
+        newest_before = find_newest_tag(repository.tags, {ref.removeprefix(TAG_PREFIX), *deleted})
+        return commit if newest_before in deleted else None
 
     async def _follow(self, push: Push, deployment: Deployment) -> None:
         async for line in follow_deployment(self._database, deployment, self._public_url):

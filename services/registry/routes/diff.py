@@ -1,4 +1,4 @@
-"""`/api/v1/apps/{ns}/diff`: what the deployment of a branch, a commit or a folder would do."""
+"""`/api/v1/apps/{ns}/diff`: what the deployment of a branch, a tag, a commit or a folder would do."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from services.registry.checks.problems import problem_to_json
 from services.registry.db import apps
 from services.registry.dependencies import AppNotFound, CallerDep, Dependencies, DependenciesDep
 from services.registry.deployments.diff import DiffJson, compare_with_live
+from services.registry.git.cache import Commit
+from services.registry.git.error_messages import RefNotFound
 from services.registry.git.remotes import GitRemote
 from services.registry.git.tree import InvalidRevision
 from services.registry.request_body import read_body
@@ -26,7 +28,7 @@ from services.registry.routes.validate import EXAMPLE, MAX_BYTES
 
 router = DocumentedRouter(prefix="/api/v1/apps/{ns}/diff", tags=["deployments"])
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-Ref = Annotated[str | None, Query(description="A branch, or a whole commit id; default: the branch that is deployed")]
+Ref = Annotated[str | None, Query(description="A branch, a tag or a whole commit id; default: what is deployed")]
 
 
 class CheckoutFiles(BaseModel):
@@ -40,14 +42,13 @@ class CheckoutFiles(BaseModel):
     path: str = "manifests"
 
 
-@router.get("", summary="Preview the deployment of a branch or a commit")
+@router.get("", summary="Preview the deployment of a branch, a tag or a commit")
 async def diff_ref(ns: str, deps: DependenciesDep, caller: CallerDep, ref: Ref = None) -> DiffJson:
     """Fetches it and changes nothing; 422 with the errors of its manifests."""
     caller.require_scope("read", ns)
     await _require_app(deps, ns)
     _repository, remote = await deps.remotes.resolve_app(ns)
-    remote, pinned = parse_ref(ref, remote)
-    commit = await deps.git_cache.fetch(ns, remote, pinned)
+    commit = await _fetch_ref(deps, ns, remote, ref)
     try:
         revision = await deps.revisions.read_commit(ns, commit.id, remote.path)
     except InvalidRevision as error:
@@ -85,13 +86,19 @@ async def _require_app(deps: Dependencies, ns: str) -> None:
             raise AppNotFound(ns)
 
 
-def parse_ref(ref: str | None, remote: GitRemote) -> tuple[GitRemote, str | None]:
-    """The remote with the branch to fetch, and the commit when one is meant. Raises Malformed."""
+async def _fetch_ref(deps: Dependencies, ns: str, remote: GitRemote, ref: str | None) -> Commit:
+    """A branch comes before a tag of the same name. Raises Malformed, RefNotFound."""
     if ref is None or COMMIT.fullmatch(ref):
-        return remote, ref
+        return await deps.git_cache.fetch(ns, remote, ref)
     if re.fullmatch(BRANCH, ref) is None:
-        raise Malformed(f"{ref!r} is neither a branch nor a whole commit id")
-    return replace(remote, branch=ref, tags=None, head_seen=False), None
+        raise Malformed(f"{ref!r} is neither a branch, a tag nor a whole commit id")
+    try:
+        return await deps.git_cache.fetch(ns, replace(remote, branch=ref, tags=None, head_seen=False))
+    except RefNotFound as error:
+        try:
+            return await deps.git_cache.fetch(ns, replace(remote, tags=ref, head_seen=False))
+        except RefNotFound:
+            raise RefNotFound(f"{error.detail}; and there is no tag of this name") from error
 
 
 def _to_invalid(error: InvalidRevision) -> Invalid:

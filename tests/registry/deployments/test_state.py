@@ -37,8 +37,8 @@ def test_steps_go_on_one_after_another() -> None:
 def test_a_deployment_is_shown_with_iso_times_and_all_its_fields() -> None:
     document = deployment("live", HEAD, (DeploymentStep("fetch", "succeeded", None, 0.0, 1.5),)).to_json()
     assert document == {
-        "id": "d", "app": "leafscan", "commit": HEAD, "author": None, "message": None, "trigger": "push",
-        "caused_by": None, "repeats": None, "status": "live",
+        "id": "d", "app": "leafscan", "commit": HEAD, "tag": None, "author": None, "message": None,
+        "trigger": "push", "caused_by": None, "repeats": None, "status": "live",
         "steps": [{"name": "fetch", "status": "succeeded", "detail": None, "started_at": "1970-01-01T00:00:00.000Z",
                    "finished_at": "1970-01-01T00:00:01.500Z"}],
         "errors": [], "warnings": [], "created_at": "1970-01-01T00:00:01.000Z", "live_at": None,

@@ -58,6 +58,16 @@ async def test_a_branch_is_compared_with_what_is_live_and_nothing_is_deployed(
     assert (await each_registry.get_newest())["id"] == live["id"]
 
 
+async def test_a_tag_is_compared_unless_a_branch_has_its_name(registry: Registry, working_copy: WorkingCopy) -> None:
+    first = working_copy.git("rev-parse", "HEAD")
+    working_copy.git("tag", "-a", "-m", "one", "v1")
+    working_copy.git("tag", "side")
+    second = working_copy.commit({"digits/more.py": ""})
+    working_copy.git("branch", "side")
+    await registry.apply(working_copy)
+    assert [(await registry.get(f"{DIFF}?ref={ref}"))["commit"] for ref in ("v1", "side")] == [first, second]
+
+
 async def test_a_folder_is_compared_without_being_committed(registry: Registry, working_copy: WorkingCopy) -> None:
     await registry.apply(working_copy)
     live = await registry.make_live()
@@ -86,9 +96,9 @@ async def test_mistakes_are_refused_with_their_places(registry: Registry, workin
 @pytest.mark.parametrize(
     ("ref", "status", "detail"),
     [
-        ("nope", 422, "there is no branch nope; the repository has: main"),
-        ("--upload-pack=x", 400, "'--upload-pack=x' is neither a branch nor a whole commit id"),
-        ("a:b", 400, "'a:b' is neither a branch nor a whole commit id"),
+        ("nope", 422, "there is no branch nope; the repository has: main; and there is no tag of this name"),
+        ("--upload-pack=x", 400, "'--upload-pack=x' is neither a branch, a tag nor a whole commit id"),
+        ("a:b", 400, "'a:b' is neither a branch, a tag nor a whole commit id"),
     ],
 )
 async def test_a_ref_that_is_not_there(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 
@@ -117,6 +118,47 @@ async def test_a_pushed_tag_is_checked_and_deployed_when_it_becomes_the_newest(
     assert (code, "matches v*, and v1.0 is newer than v0.9" in text) == (0, True), text
     assert "mlmesh deployment rollback leafscan ID" in text
     assert await count_deployments(each_registry) == 1
+
+
+async def test_when_a_push_deletes_the_newest_tag_the_one_before_is_deployed_at_once(
+    registry: Registry, working_copy: WorkingCopy
+) -> None:
+    remote = Remote(registry)
+    await registry.apply_hosted(tags='"v*"', pollInterval="1h")
+    working_copy.git("tag", "v1.0")
+    await remote.push_live(working_copy, "v1.0")
+    first = (await registry.get_newest())["commit"]
+    second = working_copy.commit({"digits/more.py": "# 2\n"})
+    working_copy.git("tag", "v2.0")
+    working_copy.git("tag", "v0.1")
+    pushing = asyncio.ensure_future(remote.push(working_copy, "v2.0", "v0.1"))
+    await wait_for_live(registry, second)
+    await pushing
+    pushing = asyncio.ensure_future(remote.push(working_copy, ":v2.0"))
+    await wait_for_live(registry, first)
+    code, text = await pushing
+    assert (code, "remote: the newest tag that matches v* is v1.0 now" in text) == (0, True), text
+
+    code, text = await remote.push(working_copy, ":v0.1")
+    assert (code, "remote:" in text) == (0, False), text
+    code, text = await remote.push(working_copy, ":v1.0")
+    assert (code, "remote: no tag matches v* any more; what is live goes on" in text) == (0, True), text
+    assert await count_deployments(registry) == 3
+
+
+async def test_a_deployment_and_its_rollback_name_their_tag(registry: Registry, working_copy: WorkingCopy) -> None:
+    working_copy.git("tag", "v1")
+    await registry.apply(working_copy, tags='"v*"', pollInterval="1s")
+    first = await registry.make_live()
+    second = working_copy.commit({"digits/more.py": "# 2\n"})
+    working_copy.git("tag", "-a", "-m", "two", "v2")
+    await wait_for_live(registry, second)
+    newest = await registry.get_newest()
+    assert (first["tag"], newest["tag"]) == ("v1", "v2")
+    assert newest["steps"][0]["detail"] == f"commit {second[:12]}, tag v2"
+    await registry.call("POST", "/api/v1/apps/leafscan/rollback", {})
+    rollback = await poll_until(registry.get_newest, lambda it: it["status"] == "starting")
+    assert (rollback["trigger"], rollback["commit"], rollback["tag"]) == ("rollback", first["commit"], "v1")
 
 
 @pytest.mark.parametrize(
