@@ -13,7 +13,7 @@ from libs.common.db import Database, database_time
 from libs.common.http.client import ServiceClient
 from libs.common.manifests.catalog import Catalog
 from libs.common.protocol.box import BoxCapacity, BoxDeclaration
-from libs.common.protocol.deployment import RolloutStep
+from libs.common.protocol.deployment import RolloutProblem, RolloutStep
 from services.scheduler.components import (
     desired_instances,
     instance_controller,
@@ -22,7 +22,7 @@ from services.scheduler.components import (
     warm_instances,
 )
 from services.scheduler.components.desired_instances import DesiredInstance, InstanceSet
-from services.scheduler.db import Connection, apps, autoscaling
+from services.scheduler.db import Connection, apps, autoscaling, built_images
 from services.scheduler.db import rollouts as rollout_rows
 from services.scheduler.model.rollout import Rollout, rollout_step
 from services.scheduler.model.task import Task
@@ -79,18 +79,21 @@ async def _apply_verdict(
 ) -> InstanceSet:
     """Fail the rollout, make it live or update its steps. Returns the instance set afterwards."""
     new_instances = instance_set.desired_by_rollout(rollout)
-    new_tasks = desired_instances.matching_tasks(new_instances, instance_set.tasks)
+    matching = desired_instances.matching_tasks(new_instances, instance_set.tasks)
+    engines = await built_images.list_engines(conn, {task.image for task in matching if task.image is not None})
+    new_tasks = rollout_verdict.explain_waiting(matching, instance_set.workers, engines)
     verdict, verdict_tasks = rollout_verdict.rollout_verdict(new_tasks)
-    if verdict == "starting" or len(new_tasks) < len(new_instances):
+    waited = now - find_start(rollout, now)
+    if abandoned := rollout_verdict.select_abandoned(new_tasks, instance_set.workers, engines, waited):
+        errors = [rollout_verdict.abandoned_error(task) for task in abandoned]
+        await _fail(conn, instance_set, rollout, new_tasks, errors, now)
+    elif verdict == "starting" or len(new_tasks) < len(new_instances):
         steps = _steps_until_start(rollout, "running", new_tasks, now)
         counts = {"ready": len(new_tasks) - len(verdict_tasks), "total": len(new_instances)}
         await _update_steps(conn, rollout, (*steps[:-1], steps[-1].model_copy(update=counts)))
     elif verdict == "failed":
         errors = [rollout_verdict.instance_error(task) for task in verdict_tasks]
-        steps = _steps_until_start(rollout, "failed", new_tasks, now)
-        columns = {"status": "failed", "errors": errors, "steps": steps, "reported": False}
-        await rollout_rows.update_rollout(conn, rollout.deployment, columns)
-        await _stop_unwanted(conn, instance_set, now)
+        await _fail(conn, instance_set, rollout, new_tasks, errors, now)
     else:
         warnings = [rollout_verdict.instance_warning(task) for task in new_tasks if task.is_healthy and task.detail]
         switched = rollout_step("switch", "succeeded", now, finished=now)
@@ -103,10 +106,29 @@ async def _apply_verdict(
     return instance_set
 
 
+async def _fail(
+    conn: Connection,
+    instance_set: InstanceSet,
+    rollout: Rollout,
+    new_tasks: Iterable[Task],
+    errors: Sequence[RolloutProblem],
+    now: float,
+) -> None:
+    steps = _steps_until_start(rollout, "failed", new_tasks, now)
+    columns = {"status": "failed", "errors": errors, "steps": steps, "reported": False}
+    await rollout_rows.update_rollout(conn, rollout.deployment, columns)
+    await _stop_unwanted(conn, instance_set, now)
+
+
+def find_start(rollout: Rollout, now: float) -> float:
+    """When its instances were started; `now` when they are only now."""
+    return next((step.started_at for step in rollout.steps if step.name == "start"), None) or now
+
+
 def _steps_until_start(rollout: Rollout, status: str, tasks: Iterable[Task], now: float) -> tuple[RolloutStep, ...]:
     """The rollout's steps, the last of which is `start`, with a line on each instance."""
     earlier_steps = (step for step in rollout.steps if step.name not in ("start", "switch"))
-    started_at = next((step.started_at for step in rollout.steps if step.name == "start"), None) or now
+    started_at = find_start(rollout, now)
     finished_at = None if status == "running" else now
     detail = "; ".join(rollout_verdict.status_line(task) for task in tasks)
     return (*earlier_steps, rollout_step("start", status, started_at, finished=finished_at, detail=detail))

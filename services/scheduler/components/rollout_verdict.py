@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from libs.common.protocol.deployment import RolloutProblem
+from services.scheduler.model.eligible_workers import Engines, explain_no_worker, is_image_lost
 from services.scheduler.model.reason import Reason
 from services.scheduler.model.task import Task
+from services.scheduler.model.worker import Worker
 from services.scheduler.tasks.transitions import WAIT_REASONS
 
 LOG_LINES = 20
@@ -31,6 +34,36 @@ def rollout_verdict(tasks: Iterable[Task]) -> tuple[Verdict, list[Task]]:
         return "failed", failing
     pending = [task for task in tasks if not task.is_healthy and not is_blocked(task)]
     return ("starting", pending) if pending else ("ready", [])
+
+
+def explain_waiting(tasks: Iterable[Task], workers: Sequence[Worker], engines: Engines) -> list[Task]:
+    """The tasks, those that no worker may claim with the reason."""
+    return [
+        replace(task, reason=why)
+        if task.state == "ready" and (why := explain_no_worker(task, workers, engines)) is not None
+        else task
+        for task in tasks
+    ]
+
+
+def select_abandoned(tasks: Iterable[Task], workers: Sequence[Worker], engines: Engines, waited: float) -> list[Task]:
+    """Tasks whose built image is on no engine that has a worker, after `waited` seconds, their time to start."""
+    return [
+        task
+        for task in tasks
+        if task.state == "ready"
+        and task.instance_spec is not None
+        and waited >= task.instance_spec.start_timeout
+        and is_image_lost(task, workers, engines)
+    ]
+
+
+def abandoned_error(task: Task) -> RolloutProblem:
+    message = (
+        f"component {task.name} did not start: the engine that built its image has no worker any more; "
+        f"deploy again to build it elsewhere: mlmesh app sync {task.app}"
+    )
+    return RolloutProblem(message=message, component=task.name, reason="no_worker_for")
 
 
 def status_line(task: Task) -> str:

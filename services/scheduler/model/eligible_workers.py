@@ -12,13 +12,22 @@ Engines = Mapping[str, frozenset[str]]
 """The engines that have a built image, by its id; images that were not built are left out."""
 
 
+def is_image_lost(task: Task, alive: Sequence[Worker], engines: Engines) -> bool:
+    """Whether no engine that has the task's built image has a worker."""
+    return not any(_may_have_image(worker, task, engines) for worker in alive) and (task.image or "") in engines
+
+
+def _may_have_image(worker: Worker, task: Task, engines: Engines) -> bool:
+    having = engines.get(task.image or "")
+    return having is None or worker.engine in having
+
+
 def explain_no_worker(task: Task, alive: Sequence[Worker], engines: Engines) -> Reason | None:
     """Why none of these workers claims the task, however long it waits; None when one may."""
     of_class = [worker for worker in alive if task.resource_class in worker.classes]
     if not of_class:
         return reason("no_worker_for", task.resource_class)
-    having = engines.get(task.image or "")
-    eligible = [worker for worker in of_class if having is None or worker.engine in having]
+    eligible = [worker for worker in of_class if _may_have_image(worker, task, engines)]
     if not eligible:
         return reason("no_worker_for", "its image, which only the engine that built it has")
     if all(worker.draining for worker in eligible):

@@ -104,6 +104,40 @@ async def test_a_component_that_waits_for_the_engine_of_its_image_says_so(mesh: 
     assert await show_component(mesh) == ("waiting", gone, gone)
 
 
+GONE = "echo: no_worker_for its image, which only the engine that built it has; "
+
+
+async def lose_engine(mesh: Mesh, deployment: str, start_timeout: str) -> None:
+    """Of a deployment that is starting on the only engine that has its image."""
+    await connect(mesh)
+    catalog = built_catalog()
+    catalog["components"]["echo"]["spec"]["startTimeout"] = start_timeout
+    await mesh.deploy(deployment, catalog)
+    await mesh.report(await claim_build(mesh), "succeeded", image=IMAGE, engine=ENGINE)
+    await until_started(mesh, deployment)
+    await connect(mesh, engine=OTHER)
+
+
+async def test_a_deployment_that_waits_for_the_engine_of_its_image_says_so(mesh: Mesh) -> None:
+    await lose_engine(mesh, "d1", "120s")
+    await until_step(mesh, "d1", "start", f"running {GONE}digits: model_missing data/weights/model.joblib")
+    await connect(mesh)
+    await start(mesh, "d1")
+
+
+async def test_a_deployment_whose_image_stays_lost_fails_in_its_time_and_the_next_builds_again(mesh: Mesh) -> None:
+    await lose_engine(mesh, "d1", "1s")
+    await mesh.until(lambda: mesh.is_reported("d1", "failed"))
+    assert steps(mesh, "d1")["start"].startswith(f"failed {GONE}")
+    (error,) = mesh.services.reports["d1"]["errors"]
+    assert error["message"] == (
+        "component echo did not start: the engine that built its image has no worker any more; "
+        "deploy again to build it elsewhere: mlmesh app sync leaf"
+    )
+    await mesh.deploy("d2", built_catalog())
+    assert (await mesh.claim("w1", kinds=KINDS, engine=OTHER))["kind"] == "build"
+
+
 async def show_component(mesh: Mesh) -> tuple[Any, Any, Any]:
     """Its status and reason, and the reason of its only instance."""
     _, component, _ = await mesh.call("GET", "/api/v1/apps/leaf/components/echo", headers=OWNER)
