@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,6 +38,9 @@ HEAD_TIMEOUT_S = 20.0
 TIMEOUT_MARGIN_S = 1.0
 """Lets the idle timeout end a command before the total timeout: its message is clearer."""
 ARCHIVE_TIMEOUT_S = 300.0
+REPACK_TIMEOUT_S = 60.0
+MAX_PACKS = 50
+"""Of one clone: each fetch brings one, and Git looks through all of them."""
 HEAD_REF = "refs/mlmesh/head"
 FETCH_COMMAND = (
     "fetch", "--progress", "--force", "--depth=1", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules",
@@ -219,11 +223,19 @@ class GitCache:
             remote, FETCH_COMMAND, refspec, folder=cache, timeout=FETCH_TIMEOUT_S, idle_timeout=self._idle_timeout
         )
 
+        if await asyncio.to_thread(_count_packs, cache) > MAX_PACKS:
+            with suppress(GitFailed):
+                await self._git.run("repack", "--geometric=2", "-d", "-q", folder=cache, timeout=REPACK_TIMEOUT_S)
+
     async def _read_commit(self, cache: Path, revision: str) -> Commit:
         arguments = ("log", "-1", "--no-show-signature", "--format=%H%x00%an <%ae>%x00%ct%x00%B", revision, "--")
         output = await self._git.run(*arguments, folder=cache, timeout=READ_TIMEOUT_S)
         commit, author, committed_at, message = output.decode(errors="replace").split("\0", 3)
         return Commit(commit, author, message.strip()[:MAX_MESSAGE], float(committed_at))
+
+
+def _count_packs(cache: Path) -> int:
+    return sum(1 for _ in cache.glob("objects/pack/*.pack"))
 
 
 def _remove_leftovers(cache: Path) -> None:

@@ -27,6 +27,7 @@ from services.registry.git.process_io import CHUNK_BYTES, communicate, read_stde
 MAX_FILE_BYTES = 1 << 30
 """The largest file (a pack) that Git may write."""
 LARGER_THAN = "the newest commit is larger than"
+INDEX_PACK_ENDED = "invalid index-pack output"
 PROTOCOLS = "https:http:ssh:file"
 INHERITED_VARIABLES = (
     "PATH", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "http_proxy", "https_proxy", "HTTPS_PROXY",
@@ -35,6 +36,7 @@ INHERITED_VARIABLES = (
 GIT_WITH_LIMIT = ("/bin/sh", "-c", 'ulimit -f "$0" && exec git "$@"')
 LIMIT_UNIT_BYTES = 512
 """POSIX counts `ulimit -f` in these."""
+# A fetched pack stays one: unpacking a large file is silent for minutes, which looks like a server that hangs.
 CONFIGURATION = """\
 [safe]
 	directory = *
@@ -42,6 +44,7 @@ CONFIGURATION = """\
 	hooksPath = /dev/null
 	fsmonitor = false
 	askPass =
+	bigFileThreshold = 16m
 [credential]
 	helper =
 [gc]
@@ -50,6 +53,7 @@ CONFIGURATION = """\
 	auto = false
 [fetch]
 	recurseSubmodules = false
+	unpackLimit = 1
 [http]
 	followRedirects = false
 	lowSpeedLimit = 1000
@@ -113,16 +117,23 @@ class GitClient:
         if code != 0:
             text = errors.decode(errors="replace")
             raise GitFailed(
-                self._explain_limit(text) or explain_git_error(text, auth.hidden) or f"git ended with code {code}"
+                self._explain_limit(text, folder)
+                or explain_git_error(text, auth.hidden)
+                or f"git ended with code {code}"
             )
         return output
 
-    def _explain_limit(self, errors: str) -> str | None:
-        """Of a program that the system ended because its file became too large."""
-        if f"died of signal {signal.SIGXFSZ.value}" not in errors:
+    def _explain_limit(self, errors: str, folder: Path | None) -> str | None:
+        """Of a program that the system ended because its file became too large; Git does not say so of index-pack."""
+        is_told = f"died of signal {signal.SIGXFSZ.value}" in errors
+        if not is_told and (INDEX_PACK_ENDED not in errors or not self._has_full_pack(folder)):
             return None
         size = self._max_file_bytes // 1_000_000
         return f"{LARGER_THAN} {size} MB: keep data out of Git, in a DataBox (mlmesh box put)"
+
+    def _has_full_pack(self, folder: Path | None) -> bool:
+        packs = folder.glob("objects/pack/tmp_pack_*") if folder is not None else ()
+        return any(pack.stat().st_size > self._max_file_bytes - LIMIT_UNIT_BYTES for pack in packs)
 
     async def stream(self, *arguments: str, folder: Path, timeout: float) -> AsyncGenerator[bytes, None]:
         """Run a command and yield its output in chunks, for large output."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from libs.common.manifests.repository import normalize_url
+from services.registry.git import cache
 from services.registry.git.address_policy import AddressPolicy
 from services.registry.git.allowed_folders import AllowedFolders
 from services.registry.git.cache import GitCache
@@ -60,6 +61,31 @@ async def test_ten_thousand_branches_are_no_hindrance(git_cache: GitCache, worki
         await git_cache.read_remote_head(GitRemote(working_copy.url, "nope"))
     assert failed.value.detail.startswith("there is no branch nope; the repository has: branch-0, branch-1, ")
     assert failed.value.detail.endswith(" and 9991 more")
+
+
+def list_packs(tmp_path: Path) -> list[Path]:
+    return list((tmp_path / "registry/git").glob("leafscan.git/objects/pack/*.pack"))
+
+
+async def test_what_is_fetched_stays_packed_since_git_unpacks_large_files_without_a_word(
+    git_cache: GitCache, working_copy: WorkingCopy, tmp_path: Path
+) -> None:
+    await git_cache.fetch("leafscan", GitRemote(working_copy.url))
+    assert len(list_packs(tmp_path)) == 1
+    assert list((tmp_path / "registry/git").glob("leafscan.git/objects/[0-9a-f][0-9a-f]/*")) == []
+
+
+async def test_the_packs_of_many_fetches_are_merged(
+    git_cache: GitCache, working_copy: WorkingCopy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "MAX_PACKS", 3)
+    first = working_copy.git("rev-parse", "HEAD")
+    for number in range(8):
+        working_copy.commit({"digits/more.py": f"# {number}\n"})
+        await git_cache.fetch("leafscan", GitRemote(working_copy.url))
+    await git_cache.fetch("leafscan", GitRemote(working_copy.url), first)
+    assert len(list_packs(tmp_path)) <= 4
+    assert await git_cache.has_commit("leafscan", working_copy.git("rev-parse", "HEAD"))
 
 
 async def test_a_repository_that_is_too_large_is_a_sentence_and_leaves_nothing_behind(
