@@ -11,7 +11,7 @@ from services.registry.forges.parsed_delivery import parse_delivery
 from services.registry.forges.proofs import is_proven
 from services.registry.forges.pushes import Change
 
-RECORDED = json.loads(Path(__file__).with_name("recorded_pagure.json").read_bytes())
+RECORDED = json.loads((Path(__file__).parents[1] / "forges/recorded_pagure.json").read_bytes())
 """Deliveries of a Pagure 5.14.1, as it sent them."""
 WEB_HOOK_KEY = "N25KT3YF5GMY8YOB0YNE3KNV5VP3W8OT31QAOKU3"
 """Which Pagure made for the project."""
