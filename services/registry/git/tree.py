@@ -87,9 +87,9 @@ def select_manifests(entries: list[TreeEntry], path: str, commit: str) -> list[T
 def check_manifest_limits(entries: list[TreeEntry], path: str, commit: str) -> list[TreeEntry]:
     """`entries`, unchanged. Raises InvalidRevision for the first that breaks a limit."""
     if not entries:
-        raise InvalidRevision(
-            Problem(path, 1, 1, f"there is no manifest (*.yaml, *.yml) in {path} at commit {commit[:12]}")
-        )
+        sentence = f"there is no manifest (*.yaml, *.yml) in {path} at commit {commit[:12]}"
+        advice = "put the manifests there, or name their folder as path in the Repository"
+        raise InvalidRevision(Problem(path, 1, 1, f"{sentence}; {advice}"))
     for entry in entries:
         if entry.mode not in REGULAR_FILE_MODES:
             raise InvalidRevision(Problem(entry.path, 1, 1, LINKED_MANIFEST))

@@ -154,7 +154,9 @@ async def test_a_tree_that_cannot_be_listed_gives_no_warnings(git_cache: GitCach
 
 async def test_a_commit_without_manifests_is_refused(git_cache: GitCache, working_copy: WorkingCopy) -> None:
     commit = (await git_cache.fetch("leafscan", GitRemote(working_copy.url))).id
-    with pytest.raises(InvalidRevision, match=f"there is no manifest .* in nowhere at commit {commit[:12]}"):
+    with pytest.raises(
+        InvalidRevision, match=f"there is no manifest .* in nowhere at commit {commit[:12]}; put the manifests there"
+    ):
         await git_cache.get_reader("leafscan").read_manifests(commit, "nowhere")
 
 
