@@ -35,9 +35,10 @@ class DockerHost:
         async with app.router.lifespan_context(app):
             yield
 
-    def add_stage(self, script: str, **over: Any) -> None:
+    def add_stage(self, script: str, task: str = "t1", **over: Any) -> None:
+        """Another `task` for each while one worker runs: it holds the last until its container is removed."""
         command = ["python3", "-u", "-c", script]
-        self.mesh.add_stage("t1", "", **{"image": self.image, "entry_point": command, **over})
+        self.mesh.add_stage(task, "", **{"image": self.image, "entry_point": command, **over})
 
     def inspect_containers(self) -> list[dict[str, Any]]:
         names = self.engine.containers(self.installation)

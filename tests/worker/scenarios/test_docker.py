@@ -207,14 +207,14 @@ async def test_an_image_behind_a_password_is_pulled_with_its_secret(
         assert (closed["reason"]["code"], "cannot pull the image" in closed["reason"]["detail"]) == ("image", True)
         mesh.reports.clear()
         mesh.secret_values["closed"] = {"username": "ann"}
-        host.add_stage("", image=registry.image, image_credentials="closed")
+        host.add_stage("", "t2", image=registry.image, image_credentials="closed")
         assert (await mesh.wait_for_report())["reason"] == {
             "code": "image",
             "detail": "Secret closed needs the keys username and password to be the image's credentials",
         }
         mesh.reports.clear()
         mesh.secret_values["closed"] = LOGIN
-        host.add_stage("", image=registry.image, image_credentials="closed")
+        host.add_stage("", "t3", image=registry.image, image_credentials="closed")
         assert (await mesh.wait_for_report())["reason"]["code"] == "error", "it is there, and has no program to run"
         docker_engine.run("rmi", "--force", registry.image)
 

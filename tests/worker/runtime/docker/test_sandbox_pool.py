@@ -162,20 +162,19 @@ async def test_none_is_made_where_its_program_would_not_run(
     assert list_containers(docker_engine, installation) == set()
 
 
-async def run_stage(mesh: FakeMesh, host: DockerHost) -> str:
+async def run_stage(mesh: FakeMesh, host: DockerHost, task: str) -> str:
     """Run a stage; return its network namespace."""
     mesh.reports.clear()
-    mesh.logs.clear()
-    host.add_stage(NAMESPACE)
+    host.add_stage(NAMESPACE, task)
     assert (await mesh.wait_for_report())["outcome"] == "succeeded"
-    return str((await mesh.wait_until(lambda: mesh.logs.get("log-t1"))).decode())
+    return str((await mesh.wait_until(lambda: mesh.logs.get(f"log-{task}"))).decode())
 
 
 async def test_stages_go_on_when_their_sandbox_is_taken_away(mesh: FakeMesh, host: DockerHost) -> None:
     async with host.run_worker():
-        namespaces = [await run_stage(mesh, host) for _ in range(4)]
+        namespaces = [await run_stage(mesh, host, f"t{number}") for number in range(4)]
         assert len(set(namespaces)) < 4, "some have joined a sandbox"
         stages = set(host.engine.run("ps", "--quiet", "--no-trunc", "--filter", "label=mlmesh.worker").split())
         for sandbox in list_containers(host.engine, host.installation) - stages:
             host.engine.run("rm", "--force", sandbox)
-        await run_stage(mesh, host)
+        await run_stage(mesh, host, "last")
