@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from benchmarks import mesh
 from benchmarks.figures import Figure
@@ -45,8 +46,14 @@ def deliver(callers: ThreadPoolExecutor, apps: list[Application], number: int) -
         app.push({"manifests/files.yml": BOX.format(number + 2)})
     seconds = list(callers.map(announce, apps))
     for app in apps:
-        app.settled()
+        app.eventually("the commit is live", partial(is_live, app))
     return seconds
+
+
+def is_live(app: Application) -> bool:
+    """Whether the pushed commit is, in whichever deployment: a poll may have seen it before the webhook came."""
+    live = app.api.get(app.path)["live"]
+    return live is not None and live["commit"] == app.repository.head
 
 
 def announce(app: Application) -> float:
