@@ -33,7 +33,9 @@ format: env
 test: env                               ## the same and every test, on real servers that it brings up itself
 	@$(MAKE) --no-print-directory --jobs 2 check tests
 
+# Compiled first: processes that start together would each compile the same files.
 tests: env
+	@$(BIN)/python -m compileall -q services libs deploy tests benchmarks
 	$(PYTEST) -n $(TEST_PROCESSES)
 
 bench: env                              ## figures, as ratios against a limit in the same run
