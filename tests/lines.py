@@ -17,6 +17,7 @@ SHARED: Mapping[str, tuple[str, ...]] = {
         "tests/worker/scenarios/test_docker.py",
         "tests/worker/scenarios/test_engine_away.py",
         "tests/worker/scenarios/test_images.py",
+        "tests/worker/test_teardown.py",
         "tests/worker/runtime/docker/test_classic_builder.py",
         "tests/worker/runtime/docker/test_images.py",
         "tests/worker/runtime/docker/test_link_local.py",
