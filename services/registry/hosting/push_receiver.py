@@ -12,7 +12,7 @@ from pathlib import Path
 
 from libs.common import log
 from libs.common.db import Database, database_time
-from libs.common.errors import MeshError, find_first_error
+from libs.common.errors import MeshError, Unavailable, find_first_error
 from services.registry.apps import Repository
 from services.registry.db import apps, deployments
 from services.registry.deployments.state import Deployment, DeploymentTrigger
@@ -21,7 +21,7 @@ from services.registry.git.hosted_repositories import HostedRepositories
 from services.registry.git.process import GitProcess
 from services.registry.git.process_io import CHUNK_BYTES, read_stderr
 from services.registry.git.tags import TAG_PREFIX, find_newest_tag
-from services.registry.hosting.client_stream import ClientStream, feed
+from services.registry.hosting.client_stream import ClientStream, feed, refuse_push
 from services.registry.hosting.packet_lines import (
     FLUSH,
     KEEP_ALIVE,
@@ -105,8 +105,11 @@ class PushReceiver:
         self._stopping.set()
 
     async def receive(self, app: str, client: ClientStream, caused_by: str) -> AsyncIterator[bytes]:
-        """The answer to `git-receive-pack`; `caused_by`: who pushes. Raises Unavailable at too many pushes."""
-        self.slots.check_free(app)
+        """The answer to `git-receive-pack`; `caused_by`: who pushes."""
+        try:
+            self.slots.check_free(app)
+        except Unavailable as error:
+            return refuse_push(client, error.detail)
         push = Push(app, caused_by)
         self._group.create_task(self._run(push, client), name=f"push to {app}")
         return _read_output(push)

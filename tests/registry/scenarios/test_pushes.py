@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from libs.common import identity
+from services.registry.hosting import push_receiver
 from services.registry.hosting.packet_lines import FLUSH, encode_packet
 from services.registry.hosting.push_receiver import MAX_UPDATES
 from tests.registry.conftest import ADMIN_HEADERS, TOKEN, Registry, StartRegistry, poll_until
@@ -459,3 +460,18 @@ async def test_of_two_first_pushes_both_follow_the_same_branch(
     other = "dev" if followed == "main" else "main"
     loser = ended[("main", "dev").index(other)][1]
     assert f"leafscan is deployed from the branch {followed}" in loser or "live after" in loser
+
+
+async def test_a_push_that_finds_no_place_is_told_so_in_the_answer_that_git_shows(
+    start_registry: StartRegistry, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an HTTP error it shows the number alone."""
+    monkeypatch.setattr(push_receiver, "MAX_PUSHES_PER_APP", 0)
+    body = encode_packet(f"{'0' * 40} {'1' * 40} refs/heads/main\0 side-band-64k".encode()) + FLUSH
+    headers = {
+        "X-Mlmesh-Authorization": f"Bearer {ADMIN_TOKEN}",
+        "Content-Type": "application/x-git-receive-pack-request",
+    }
+    async with start_registry(sqlite_url) as registry:
+        answer = await registry.call("POST", "/git/leafscan.git/git-receive-pack", body, headers)
+    assert (answer.status, b"\x03too many pushes at once; try again in a moment" in answer.body) == (200, True)
