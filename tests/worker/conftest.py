@@ -23,13 +23,17 @@ async def mesh() -> AsyncIterator[FakeMesh]:
 
 
 @pytest.fixture
+def quick_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers ask for tasks often: no message tells them of one that comes while they run."""
+    monkeypatch.setattr("services.worker.claimer.CLAIM_INTERVAL_S", CLAIM_INTERVAL_S)
+
+
+@pytest.fixture
 async def host(
-    mesh: FakeMesh, tmp_path: Path, docker_engine: Engine, python_image: str, monkeypatch: pytest.MonkeyPatch
+    mesh: FakeMesh, tmp_path: Path, docker_engine: Engine, python_image: str, quick_claims: None
 ) -> AsyncIterator[DockerHost]:
-    """Its workers ask for tasks often: no message tells them of one."""
     from tests.worker.docker_host import DockerHost
 
-    monkeypatch.setattr("services.worker.claimer.CLAIM_INTERVAL_S", CLAIM_INTERVAL_S)
     host = DockerHost(mesh, tmp_path, docker_engine, python_image)
     yield host
     docker_engine.clear(host.installation)

@@ -104,6 +104,7 @@ async def test_a_stage_that_fails_says_why(
     assert (report["outcome"], report["reason"]) == ("failed", reason)
 
 
+@pytest.mark.usefixtures("quick_claims")
 async def test_what_a_stage_writes_beside_its_program_is_not_seen_by_the_next(mesh: FakeMesh, tmp_path: Path) -> None:
     mesh.tree = {"state.txt": "fresh"}
     script = "import pathlib; file = pathlib.Path('state.txt'); print(file.read_text()); file.write_text('used')"

@@ -137,6 +137,7 @@ async def app(scope, receive, send):
 """
 
 
+@pytest.mark.usefixtures("quick_claims")
 @pytest.mark.parametrize("says", [b"[1]", b'"text"', b"1" * 30, NESTED, b"<!doctype html>"], ids=lambda s: repr(s[:9]))
 async def test_an_application_is_healthy_whatever_it_says_of_itself(
     mesh: FakeMesh, tmp_path: Path, says: bytes
