@@ -18,6 +18,7 @@ from libs.common.http.public_client import open_public_http
 from libs.common.messages import AccessChanged
 from libs.common.periodic_task import PeriodicTask
 from libs.common.settings import Settings, require_settings
+from services.registry.accounts.passwords import PasswordChecks, SignInThrottle
 from services.registry.app_removal import AppRemover
 from services.registry.commit_statuses.sender import StatusSender
 from services.registry.delivery_log import DeliveryLog
@@ -50,10 +51,14 @@ from services.registry.routes import (
     hooks,
     internal,
     keys,
+    me,
+    members,
     promotions,
     rekey,
     secrets,
+    sessions,
     tokens,
+    users,
     validate,
 )
 from services.registry.secrets.reader import SecretReader
@@ -73,6 +78,10 @@ ROUTES = (
     rekey,
     keys,
     tokens,
+    sessions,
+    me,
+    users,
+    members,
     validate,
     hooks,
     git,
@@ -187,6 +196,8 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
             delivery_log=delivery_log,
             open_deliveries=open_deliveries,
             publish_access_change=publish_access_change,
+            passwords=PasswordChecks(),
+            sign_in_throttle=SignInThrottle(),
             body_reader=BodyReader(MAX_WEBHOOK_BYTES, MAX_LARGE_WEBHOOKS, WEBHOOK_WAIT_S, WEBHOOK_TIMEOUT_S),
         )
 

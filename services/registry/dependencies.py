@@ -14,6 +14,7 @@ from libs.common.errors import MeshError, NotFound
 from libs.common.http.client import ServiceClients
 from libs.common.identity import Caller, caller_from_headers
 from libs.common.settings import Settings
+from services.registry.accounts.passwords import PasswordChecks, SignInThrottle
 from services.registry.app_removal import AppRemover
 from services.registry.commit_statuses.sender import StatusSender
 from services.registry.delivery_log import DeliveryLog
@@ -59,6 +60,8 @@ class Dependencies:
     """Notify the scheduler, and resume deployments that wait for a secret value."""
     body_reader: BodyReader
     """Of webhooks."""
+    passwords: PasswordChecks
+    sign_in_throttle: SignInThrottle
 
     async def read_remote_head(self, app: str, timeout: float) -> str | None:
         """Ask the remote for the head of the app's branch; None when it fails or takes longer than `timeout` seconds.

@@ -18,6 +18,10 @@ class TokenStatus(Message):
     scopes: tuple[str, ...]
     expires_in: float | None = None
     """Seconds; None: never."""
+    person: str = ""
+    """The account whose session or personal token it is; empty for an operator's token."""
+    session: str = ""
+    """The id of that session or personal token."""
 
 
 class SecretsQuery(Message):

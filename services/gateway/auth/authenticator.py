@@ -1,4 +1,4 @@
-"""Authenticates callers by Basic password, API key or the API token of an app's owner."""
+"""Authenticates callers by Basic password, API key, or a bearer token of a person or an operator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from libs.common.errors import Forbidden, NotFound, Unavailable
-from libs.common.identity import ANONYMOUS, OWNER_USER
+from libs.common.identity import ANONYMOUS, OWNER_USER, Caller
 from libs.common.protocol.route_table import Api
 from services.gateway.auth.csrf import CsrfGuard
 from services.gateway.auth.passwords import PasswordChecker
@@ -70,7 +70,7 @@ class Authenticator:
     async def authenticate_api(self, app: App, api: Api, request: Request, method: str = "") -> str:
         """The user's name on this API. Raises InvalidAppCredentials, Forbidden, TooManyRequests.
 
-        Right passwords and API keys are cached until the app changes in the route table; owners' tokens are not.
+        Right passwords and API keys are cached until the app changes in the route table; bearer tokens are not.
         """
         self._csrf_guard.check(request, (api,))
         headers = request.by_name
@@ -80,20 +80,18 @@ class Authenticator:
             credentials = parse_credentials(headers)
             user = await self._find_user(app, api, credentials, request)
             if user is None:
-                return await self._find_owner_or_anonymous(app, api, credentials, method or request.method)
+                return await self._find_bearer_or_anonymous(app, api, credentials, method or request.method)
             if len(app.auth_cache) >= MAX_CACHED_CREDENTIALS:
                 app.auth_cache.clear()
             app.auth_cache[cache_key] = user
         return user
 
-    async def _find_owner_or_anonymous(self, app: App, api: Api, credentials: Credentials, method: str) -> str:
-        """The owner, or the anonymous user where the API allows it. Raises InvalidAppCredentials."""
-        user = None
-        if await self._is_owner(app, credentials, method, required=not api.auth.none):
-            user = OWNER_USER
-        elif api.auth.none and (api.auth.is_open or not credentials.is_present):
+    async def _find_bearer_or_anonymous(self, app: App, api: Api, credentials: Credentials, method: str) -> str:
+        """The user of the bearer token, or the anonymous one where the API allows it. Raises InvalidAppCredentials."""
+        user = await self._find_bearer_user(app, credentials, method, required=not api.auth.none)
+        if not user and api.auth.none and (api.auth.is_open or not credentials.is_present):
             user = ANONYMOUS
-        if user is None:
+        if not user:
             raise InvalidAppCredentials(app.ns, basic=api.auth.basic is not None)
         return user
 
@@ -115,8 +113,11 @@ class Authenticator:
         if user is not None:
             user_apis = [api for api, api_user in zip(closed_apis, users, strict=True) if api_user == user]
             return Identity(user, _list_pipeline_names([*user_apis, *open_apis]))
-        if await self._is_owner(app, credentials, request.method, required=not open_apis):
+        bearer_user = await self._find_bearer_user(app, credentials, request.method, required=not open_apis)
+        if bearer_user == OWNER_USER:
             return Identity(OWNER_USER, frozenset({"*"}))
+        if bearer_user:
+            return Identity(bearer_user, _list_pipeline_names([*closed_apis, *open_apis]))
         if open_apis:
             return Identity(ANONYMOUS, _list_pipeline_names(open_apis))
         if not closed_apis:
@@ -127,9 +128,10 @@ class Authenticator:
         """The user whose files are requested. Raises NotFound, InvalidAppCredentials, Forbidden, TooManyRequests."""
         method = method or request.method
         api = app.find_api("files")
-        if api is None and await self._is_owner(app, parse_credentials(request.by_name), method, required=False):
-            return OWNER_USER
         if api is None:
+            credentials = parse_credentials(request.by_name)
+            if await self._find_bearer_user(app, credentials, method, required=False) == OWNER_USER:
+                return OWNER_USER
             raise NotFound(f"{app.ns} publishes no files; an APIComponent with files would publish them")
         user = await self.authenticate_api(app, api, request, method)
         if user == ANONYMOUS:
@@ -164,23 +166,35 @@ class Authenticator:
             name if api.auth.basic in matching else (key_user or None) if api.auth.api_key else None for api in apis
         ]
 
-    async def _is_owner(self, app: App, credentials: Credentials, method: str, *, required: bool) -> bool:
-        """Whether the token is an owner's. Raises Forbidden when it is read-only, Unavailable only when `required`."""
+    async def _find_bearer_user(self, app: App, credentials: Credentials, method: str, *, required: bool) -> str:
+        """The user for whom a bearer token calls: OWNER_USER for developers and owners; empty when it is for no role.
+
+        Raises Forbidden when the role does not suffice, Unavailable only when `required`.
+        """
         if credentials.bearer is None:
-            return False
+            return ""
         try:
             caller = await self._tokens.verify(credentials.bearer)
         except MissingCredentials:
-            return False
+            return ""
         except Unavailable:
             if required:
                 raise
-            return False
-        if caller.has_scope("read" if method in READ_METHODS else "write", app.ns):
-            return True
-        if caller.has_scope("read", app.ns):
-            raise Forbidden("this token is read-only")
-        return False
+            return ""
+        return find_role_user(caller, app.ns, method)
+
+
+def find_role_user(caller: Caller, ns: str, method: str) -> str:
+    """The user for whom the caller calls this app; empty when the caller has no role there. Raises Forbidden."""
+    if caller.has_scope("develop", ns):
+        return OWNER_USER
+    if caller.person and caller.has_scope("call", ns):
+        return caller.person
+    if not caller.has_scope("read", ns):
+        return ""
+    if method not in READ_METHODS:
+        raise Forbidden(f"you need the role caller for {ns}" if caller.person else "this token is read-only")
+    return OWNER_USER
 
 
 def _find_key_user(app: App, credentials: Credentials) -> str:

@@ -75,7 +75,8 @@ class TokenVerifier:
             return previous
         else:
             status = TokenStatus.model_validate(response)
-            caller = Caller(token_name=status.name, scopes=frozenset(status.scopes))
+            scopes = frozenset(status.scopes)
+            caller = Caller(token_name=status.name, scopes=scopes, person=status.person, session=status.session)
             usable_s = TTL_S if status.expires_in is None else min(TTL_S, status.expires_in)
             verification = Verification(caller, now, now + usable_s)
         self._cache.put(key, verification)

@@ -51,7 +51,7 @@ class Dispatcher:
             settings, proxy, trusted_proxies, grant_signer, load_reporter, activator, metrics
         )
         forwarder = ServiceForwarder(proxy, trusted_proxies)
-        platform_api = PlatformApiHandler(services, forwarder, tokens, settings.body_limit)
+        platform_api = PlatformApiHandler(services, forwarder, tokens, trusted_proxies, settings.body_limit)
         passthrough = PassthroughHandler(services, forwarder, settings.file_limit)
         self._service_handlers = {
             "api": platform_api.handle,

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from starlette.types import Receive
 
-from libs.common.identity import HEADER_SCOPES, HEADER_TOKEN_NAME, HEADER_USER, OWNER_USER
+from libs.common.identity import (
+    HEADER_ADDRESS,
+    HEADER_PERSON,
+    HEADER_SCOPES,
+    HEADER_SESSION,
+    HEADER_TOKEN_NAME,
+    HEADER_USER,
+    OWNER_USER,
+)
 from services.gateway.auth.authenticator import parse_credentials
 from services.gateway.auth.tokens import TokenVerifier
 from services.gateway.handlers.service_forwarder import ServiceForwarder, encode_header
 from services.gateway.http_errors import MissingCredentials
 from services.gateway.internal_client import InternalServices
 from services.gateway.proxy.content_encoding import decode_body
+from services.gateway.proxy.forwarded import TrustedProxies
 from services.gateway.proxy.request import Request
 from services.gateway.proxy.response_writer import ResponseWriter
 from services.gateway.proxy.upstream_connection import Headers
 from services.gateway.routing.paths import Route
+
+SIGN_IN_PATHS = frozenset({"/api/v1/setup", "/api/v1/sessions"})
+"""Where people come in: POST needs no bearer token."""
 
 
 class PlatformApiHandler:
@@ -23,27 +35,36 @@ class PlatformApiHandler:
         services: InternalServices,
         forwarder: ServiceForwarder,
         tokens: TokenVerifier,
+        trusted_proxies: TrustedProxies,
         body_limit: int | None,
     ) -> None:
         self._services = services
         self._forwarder = forwarder
         self._tokens = tokens
+        self._trusted_proxies = trusted_proxies
         self._body_limit = body_limit
 
     async def handle(self, route: Route, request: Request, receive: Receive, response: ResponseWriter) -> None:
         """Raises MissingCredentials, Unavailable."""
-        identity: Headers = []
+        identity: Headers = [encode_header(HEADER_ADDRESS, self._trusted_proxies.get_client_address(request))]
         bearer = parse_credentials(request.by_name).bearer
-        if not route.open:
+        if not (route.open or is_sign_in(request)):
             if bearer is None:
                 raise MissingCredentials()
             caller = await self._tokens.verify(bearer)
             request.user = caller.token_name
-            identity = [
+            identity += [
                 encode_header(HEADER_USER, OWNER_USER),
                 encode_header(HEADER_TOKEN_NAME, caller.token_name),
                 encode_header(HEADER_SCOPES, " ".join(sorted(caller.scopes))),
+                encode_header(HEADER_PERSON, caller.person),
+                encode_header(HEADER_SESSION, caller.session),
             ]
         body = decode_body(request, receive, self._body_limit)
         service, path = self._services.get(route.service), request.raw_path.rstrip("/")
         await self._forwarder.forward(service, request, path, identity, body, response)
+
+
+def is_sign_in(request: Request) -> bool:
+    """Whether the credentials are in the body."""
+    return request.method == "POST" and request.raw_path.rstrip("/") in SIGN_IN_PATHS

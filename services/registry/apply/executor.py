@@ -13,13 +13,13 @@ from libs.common.db import Database, database_time
 from libs.common.errors import Invalid
 from libs.common.http.response_shapes import AppName, response_shape
 from libs.common.manifests import Problem
+from services.registry import token_texts as tokens
 from services.registry.apply.request import ApplyRequest
 from services.registry.apps import WEBHOOK_KEY, App, AppBeingRemoved, Repository
 from services.registry.checks.problems import DeploymentErrorJson, problem_to_json
 from services.registry.db import Connection, access_feed, apps, deployments, secrets
 from services.registry.db.secrets import Secret
 from services.registry.deployments.state import DeploymentTrigger
-from services.registry.secrets import tokens
 from services.registry.secrets.reader import GENERATED_WEBHOOK
 from services.registry.secrets.vault import Vault
 

@@ -222,3 +222,52 @@ removals = Table(
     Column("app", NAME, primary_key=True, comment="deleted here; the scheduler is still to be told"),
     Column("removed_at", Double, nullable=False),
 )
+
+users = Table(
+    "registry_users",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("password_hash", Text, comment="argon2id; null: signs in with a provider or by a link"),
+    Column("is_administrator", Boolean, nullable=False),
+    Column("disabled_at", Double, comment="since when the account may not be used"),
+    Column("language", String(8)),
+    Column("theme", String(8)),
+    Column("created_at", Double, nullable=False),
+    Column("created_by", Text, nullable=False),
+)
+
+sessions = Table(
+    "registry_sessions",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("user", String(64), ForeignKey("registry_users.name", ondelete="CASCADE"), nullable=False, index=True),
+    Column("hash", HASH, nullable=False, unique=True),
+    Column("kind", String(8), nullable=False, comment="session of a browser, or token of a person"),
+    Column("name", String(64), comment="of a personal token"),
+    Column("scopes", Json, comment="what a personal token is limited to; null: all that its person may"),
+    Column("groups", Json, nullable=False, comment="of the provider, when the session began"),
+    Column("created_at", Double, nullable=False),
+    Column("used_at", Double, nullable=False),
+    Column("expires_at", Double, comment="null: never"),
+)
+
+links = Table(
+    "registry_links",
+    metadata,
+    Column("hash", HASH, primary_key=True),
+    Column("kind", String(16), nullable=False, comment="invitation or sign-in; deleted when it is used"),
+    Column("user", String(64), ForeignKey("registry_users.name", ondelete="CASCADE"), nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("expires_at", Double, nullable=False),
+)
+
+members = Table(
+    "registry_members",
+    metadata,
+    _app_key_column(),
+    Column("kind", String(8), primary_key=True, comment="user or group"),
+    Column("name", String(128), primary_key=True),
+    Column("role", String(16), nullable=False),
+    Column("added_by", Text, nullable=False),
+    Column("added_at", Double, nullable=False),
+)

@@ -21,9 +21,11 @@ from libs.common.protocol.box import BoxList
 from libs.common.protocol.message import Message
 from libs.common.storable_text import StorableText
 from libs.common.times import iso_time
+from services.registry.accounts.roles import may_create_apps
 from services.registry.apps import App, AppBeingRemoved
-from services.registry.db import access_feed, apps, deployments
-from services.registry.dependencies import AppNotFound, CallerDep, DependenciesDep
+from services.registry.db import access_feed, apps, deployments, members
+from services.registry.db.members import Member
+from services.registry.dependencies import AppNotFound, CallerDep, Dependencies, DependenciesDep
 from services.registry.deployments.state import Deployment
 from services.registry.published_apis import list_apis
 from services.registry.routes.app_shapes import (
@@ -89,7 +91,9 @@ def _summarize_deployment(deployment: Deployment | None) -> DeploymentSummaryJso
 
 @router.post("", status_code=201)
 async def create_app(body: NewApp, deps: DependenciesDep, caller: CallerDep, response: Response) -> AppJson:
-    caller.require_scope("write", body.name)
+    """Who is a developer of some app may create others, and owns them."""
+    if not may_create_apps(caller.person, caller.scopes):
+        caller.require_scope("write", body.name)
     if body.name in RESERVED_NAMESPACES:
         raise Invalid(f'"{body.name}" is reserved; choose another name')
     app = App(body.name, body.title or body.name, body.description)
@@ -99,15 +103,23 @@ async def create_app(body: NewApp, deps: DependenciesDep, caller: CallerDep, res
             raise Conflict(f'there is an app "{app.name}" already')
         if app.name in await apps.list_removing(conn):
             raise AppBeingRemoved(app.name)
-        await apps.add(conn, app, await database_time(conn))
+        now = await database_time(conn)
+        await apps.add(conn, app, now)
+        if caller.person:
+            await members.set_member(conn, Member(app.name, "user", caller.person, "owner", caller.title, now))
         await access_feed.record_change(conn, app.name)
     response.headers["Location"] = f"/api/v1/apps/{app.name}"
-    return await show_app(app.name, deps, caller)
+    return await _load_app(app.name, deps)
 
 
 @router.get("/{ns}")
 async def show_app(ns: str, deps: DependenciesDep, caller: CallerDep) -> AppJson:
     caller.require_scope("read", ns)
+    return await _load_app(ns, deps)
+
+
+async def _load_app(ns: str, deps: Dependencies) -> AppJson:
+    """Raises AppNotFound."""
     async with deps.database.read() as conn:
         app = await apps.get(conn, ns)
         if app is None:

@@ -35,7 +35,7 @@ async def redeliver_webhook(
     ns: str, delivery: str, deps: DependenciesDep, caller: CallerDep, response: Response
 ) -> DeploymentJson:
     """Deploy the branch's head, as `sync` does: the log keeps no bodies, and Git decides what the head is."""
-    caller.require_scope("write", ns)
+    caller.require_scope("develop", ns)
     async with deps.database.write() as conn:
         if await apps.get(conn, ns, lock=True) is None:
             raise AppNotFound(ns)

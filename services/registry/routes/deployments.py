@@ -75,7 +75,7 @@ async def show_deployment(ns: str, deployment: str, deps: DependenciesDep, calle
 @router.post("/sync", status_code=202, summary="Deploy the repository's newest commit")
 async def sync(ns: str, deps: DependenciesDep, caller: CallerDep, response: Response) -> DeploymentJson:
     """Deploy the branch's head, even when it was deployed before."""
-    caller.require_scope("write", ns)
+    caller.require_scope("develop", ns)
     async with deps.database.write() as conn:
         if await apps.get(conn, ns, lock=True) is None:
             raise AppNotFound(ns)
@@ -94,7 +94,7 @@ async def rollback(
 
     Without a target, a rollback to the same deployment that has not ended is returned instead of another one.
     """
-    caller.require_scope("write", ns)
+    caller.require_scope("develop", ns)
     head = await _read_abandoned_head(deps, ns) if await _has_pending_head(deps, ns) else None
     async with deps.database.write() as conn:
         if await apps.get(conn, ns, lock=True) is None:

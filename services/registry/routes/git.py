@@ -173,9 +173,11 @@ async def _authorize(deps: Dependencies, caller: Caller, app: str, service: str)
 
     Waits while a former app of the name is removed. Raises AppBeingRemoved.
     """
-    caller.require_scope("write" if service == PUSH else "read", app)
+    caller.require_scope("develop" if service == PUSH else "read", app)
     await deps.app_remover.wait_until_removed(app)
     async with deps.database.read() as conn:
+        if service == PUSH and await apps.get(conn, app) is None:
+            caller.require_scope("write", app)  # the first push makes the app
         repository = await apps.get_repository(conn, app)
     if repository is not None and repository.url is not None:
         raise Conflict(

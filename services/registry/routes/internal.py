@@ -27,7 +27,9 @@ MAX_TASK_VALUES = 1_000_000
 async def verify_token(query: TokenQuery, deps: DependenciesDep) -> OrjsonResponse:
     token_caller, expires_in = await authenticate_token(deps.settings, deps.database, query.token)
     scopes = tuple(sorted(token_caller.scopes))
-    return OrjsonResponse(TokenStatus(name=token_caller.token_name, scopes=scopes, expires_in=expires_in).to_json())
+    person = {"person": token_caller.person, "session": token_caller.session} if token_caller.person else {}
+    status = TokenStatus(name=token_caller.token_name, scopes=scopes, expires_in=expires_in, **person)
+    return OrjsonResponse(status.to_json())
 
 
 @router.get("/deployments")

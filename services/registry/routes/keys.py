@@ -11,9 +11,9 @@ from libs.common.errors import NotFound
 from libs.common.http.documented_router import DocumentedRouter
 from libs.common.http.response_shapes import Page, response_shape
 from libs.common.manifests.fields import UserName
+from services.registry import token_texts
 from services.registry.db import access_feed, apps, tokens
 from services.registry.dependencies import AppNotFound, CallerDep, DependenciesDep
-from services.registry.secrets import tokens as secret_texts
 
 router = DocumentedRouter(prefix="/api/v1/apps/{ns}/keys", tags=["keys"])
 
@@ -46,12 +46,12 @@ async def list_keys(ns: str, deps: DependenciesDep, caller: CallerDep) -> Page[t
 @router.post("", status_code=201)
 async def create_key(ns: str, body: NewKey, deps: DependenciesDep, caller: CallerDep) -> CreatedApiKeyJson:
     """The key is only in this response; its hash is stored."""
-    caller.require_scope("write", ns)
-    text = secret_texts.new_token("mlmesh_key")
+    caller.require_scope("develop", ns)
+    text = token_texts.new_token("mlmesh_key")
     async with deps.database.write() as conn:
         if await apps.get(conn, ns, lock=True) is None:
             raise AppNotFound(ns)
-        key = await tokens.add_key(conn, ns, body.user, secret_texts.hash_token(text), await database_time(conn))
+        key = await tokens.add_key(conn, ns, body.user, token_texts.hash_token(text), await database_time(conn))
         await access_feed.record_change(conn, ns)
     deps.publish_access_change(ns)
     return {**key.to_json(), "key": text}
@@ -59,7 +59,7 @@ async def create_key(ns: str, body: NewKey, deps: DependenciesDep, caller: Calle
 
 @router.delete("/{key}", status_code=204)
 async def revoke_key(ns: str, key: str, deps: DependenciesDep, caller: CallerDep) -> None:
-    caller.require_scope("write", ns)
+    caller.require_scope("develop", ns)
     async with deps.database.write() as conn:
         if not await tokens.remove_key(conn, ns, key):
             raise NotFound("this app has no such key")

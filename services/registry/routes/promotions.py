@@ -39,7 +39,7 @@ async def promote(
 ) -> DeploymentJson:
     """From the same repository, on the same images; the branch's head is not deployed until it moves."""
     caller.require_scope("read", body.source)
-    caller.require_scope("write", ns)
+    caller.require_scope("develop", ns)
     async with deps.database.read() as conn:
         if await apps.get(conn, ns) is None:
             raise AppNotFound(ns)

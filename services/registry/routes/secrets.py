@@ -88,7 +88,7 @@ def _secret_to_json(secret: Secret) -> SecretJson:
 
 @router.put("/{name}", status_code=204)
 async def put_secret(ns: str, name: Name, body: SecretValues, deps: DependenciesDep, caller: CallerDep) -> None:
-    caller.require_scope("write", ns)
+    caller.require_scope("develop", ns)
     new_values = {key: value.get_secret_value() if value is not None else None for key, value in body.data.items()}
     if too_long := next(
         (key for key, value in new_values.items() if value is not None and len(value) > MAX_VALUE), None
@@ -134,7 +134,7 @@ def check_declared(ns: str, name: str, keys: Iterable[str], declared: Mapping[st
 @router.delete("/{name}/{key}", status_code=204)
 async def delete_secret_key(ns: str, name: str, key: str, deps: DependenciesDep, caller: CallerDep) -> None:
     """Delete one key."""
-    caller.require_scope("write", ns)
+    caller.require_scope("develop", ns)
     _check_set_here(deps, ns, name)
     async with deps.database.write() as conn:
         if await apps.get(conn, ns, lock=True) is None:
@@ -150,7 +150,7 @@ async def delete_secret_key(ns: str, name: str, key: str, deps: DependenciesDep,
 @router.delete("/{name}", status_code=204)
 async def delete_secret(ns: str, name: str, deps: DependenciesDep, caller: CallerDep) -> None:
     """Delete its values. What the live deployment uses stays declared: its version must not begin again."""
-    caller.require_scope("write", ns)
+    caller.require_scope("develop", ns)
     _check_set_here(deps, ns, name)
     async with deps.database.write() as conn:
         if await _is_used(conn, ns, name):

@@ -11,10 +11,10 @@ from libs.common.errors import Conflict, NotFound
 from libs.common.http.documented_router import DocumentedRouter
 from libs.common.http.response_shapes import Page, response_shape
 from libs.common.manifests import quantities
+from services.registry import token_texts
 from services.registry.db import tokens
 from services.registry.db.ids import new_id
 from services.registry.dependencies import CallerDep, DependenciesDep
-from services.registry.secrets import tokens as secret_texts
 
 router = DocumentedRouter(prefix="/api/v1/tokens", tags=["tokens"])
 
@@ -31,7 +31,7 @@ class NewToken(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Annotated[str, Field(pattern=f"^{secret_texts.NAME.pattern}$", examples=["ada-laptop"])]
+    name: Annotated[str, Field(pattern=f"^{token_texts.NAME.pattern}$", examples=["ada-laptop"])]
     scopes: Annotated[tuple[str, ...], Field(examples=[["write:texts"]])]
     expires_in: Annotated[float, Field(gt=0), BeforeValidator(quantities.parse_duration)] | None = None
 
@@ -48,12 +48,12 @@ async def list_tokens(deps: DependenciesDep, caller: CallerDep) -> Page[tokens.T
 async def create_token(body: NewToken, deps: DependenciesDep, caller: CallerDep) -> CreatedTokenJson:
     """The token is only in this response; its hash is stored."""
     caller.require_scope("admin")
-    scopes, text = secret_texts.validate_scopes(body.scopes), secret_texts.new_token("mlmesh")
+    scopes, text = token_texts.validate_scopes(body.scopes), token_texts.new_token("mlmesh")
     async with deps.database.write() as conn:
         now = await database_time(conn)
         expires_at = now + body.expires_in if body.expires_in is not None else None
-        token = tokens.Token(new_id(), body.name, secret_texts.hash_token(text), scopes, now, expires_at)
-        if body.name == secret_texts.ADMIN_NAME or not await tokens.add(conn, token):
+        token = tokens.Token(new_id(), body.name, token_texts.hash_token(text), scopes, now, expires_at)
+        if body.name == token_texts.ADMIN_NAME or not await tokens.add(conn, token):
             raise Conflict(f'there is a token "{body.name}" already')
     return {**token.to_json(), "token": text}
 

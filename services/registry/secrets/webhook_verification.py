@@ -50,7 +50,7 @@ class WebhookVerifier:
             caller, _ = await authenticate_token(self._settings, self._database, token)
         except Unauthorized as error:
             return error.detail
-        return None if caller.has_scope("write", app) else "this token cannot deploy this app"
+        return None if caller.has_scope("develop", app) else "this token cannot deploy this app"
 
 
 async def _is_proven(forge: Forge, delivery: IncomingDelivery, secret: str) -> bool:

@@ -31,7 +31,7 @@ async def show_component(deps: DependenciesDep, caller: CallerDep, ns: str, name
 @router.post("/{name}/restart", status_code=202)
 async def restart_component(deps: DependenciesDep, caller: CallerDep, ns: str, name: str) -> ComponentJson:
     """Restart with the current model; healthy instances serve until their replacements are healthy."""
-    caller.require_scope("write", ns)
+    caller.require_scope("develop", ns)
     await status.get_component(deps.db, ns, name)
     await instance_controller.restart_component(deps.db, deps.triggers, ns, name)
     return await status.get_component(deps.db, ns, name)

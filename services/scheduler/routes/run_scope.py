@@ -60,7 +60,7 @@ class RunScope:
 async def run_scope(request: Request, caller: CallerDep, ns: str) -> RunScope:
     owner = request.url.path.startswith("/api/v1/")
     if owner:
-        caller.require_scope("read" if request.method == "GET" else "write", ns)
+        caller.require_scope("read" if request.method == "GET" else "develop", ns)
     elif not caller.user:
         raise Forbidden()
     return RunScope(caller, ns, owner)

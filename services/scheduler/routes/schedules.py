@@ -23,11 +23,11 @@ async def list_schedules(deps: DependenciesDep, caller: CallerDep, ns: str) -> P
 @router.post("/{pipeline}/pause")
 async def pause_schedule(deps: DependenciesDep, caller: CallerDep, ns: str, pipeline: str) -> ScheduleJson:
     """No start until it is resumed."""
-    caller.require_scope("write", ns)
+    caller.require_scope("develop", ns)
     return schedule_to_json(await schedules.set_paused(deps.db, ns, pipeline, paused=True))
 
 
 @router.post("/{pipeline}/resume")
 async def resume_schedule(deps: DependenciesDep, caller: CallerDep, ns: str, pipeline: str) -> ScheduleJson:
-    caller.require_scope("write", ns)
+    caller.require_scope("develop", ns)
     return schedule_to_json(await schedules.set_paused(deps.db, ns, pipeline, paused=False))

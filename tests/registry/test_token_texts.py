@@ -3,7 +3,7 @@
 import pytest
 
 from libs.common.errors import Invalid
-from services.registry.secrets.tokens import constant_time_equal, hash_token, is_expired, new_token, validate_scopes
+from services.registry.token_texts import constant_time_equal, hash_token, is_expired, new_token, validate_scopes
 
 
 def test_tokens_differ_and_say_what_they_are() -> None:

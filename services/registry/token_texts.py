@@ -9,9 +9,9 @@ import secrets
 from collections.abc import Iterable
 
 from libs.common.errors import Invalid
+from libs.common.scopes import SCOPE
 
 RANDOM_BYTES = 32
-SCOPE = re.compile(r"admin|(read|write)(:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?")
 NAME = re.compile(r"[A-Za-z0-9._@ -]{1,64}")
 ADMIN_NAME = "admin"
 """The name of the token in the settings (MLMESH_ADMIN_TOKEN)."""
@@ -40,7 +40,7 @@ def validate_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
     unique = tuple(dict.fromkeys(scopes))
     wrong = next((scope for scope in unique if not SCOPE.fullmatch(scope)), None)
     if wrong is not None:
-        raise Invalid(f"unknown scope {wrong!r}; use admin, read, write, read:<app> or write:<app>")
+        raise Invalid(f"unknown scope {wrong!r}; use admin, read, call, develop or write, for one app as in read:<app>")
     if not unique:
         raise Invalid("a token needs at least one scope")
     return unique

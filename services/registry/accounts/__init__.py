@@ -1,0 +1,1 @@
+"""People: accounts, their roles in apps, sessions, personal tokens, and one-time links."""
