@@ -40,6 +40,8 @@ HOOK: Need = (WRITE[0], frozenset())
 READ_ALL: Need = (frozenset({"admin", "auditor"}), TOKENS - {"admin", "auditor"})
 ADMIN: Need = (frozenset({"admin"}), TOKENS - {"admin"})
 TOKEN: Need = (TOKENS, frozenset())
+PERSON: Need = (frozenset(), TOKENS)
+"""Operators' tokens have no account."""
 ANYBODY: Need = (KINDS, frozenset())
 CALL: Need = (frozenset({"alice", "admin", "owner"}), frozenset({"reader", "auditor"}))
 LOOK: Need = (CALL[0] | CALL[1], frozenset())
@@ -125,6 +127,24 @@ ROUTES: dict[Call, tuple[Need, int, str, Any]] = {
     ("GET", "/api/v1/tokens"): (ADMIN, 200, "/api/v1/tokens", None),
     ("POST", "/api/v1/tokens"): (ADMIN, 409, "/api/v1/tokens", {"name": "admin", "scopes": ["read"]}),
     ("DELETE", "/api/v1/tokens/{}"): (ADMIN, 404, "/api/v1/tokens/none", None),
+    ("POST", "/api/v1/setup"): (ANYBODY, 410, "/api/v1/setup", {"token": "none", "password": "correct horse battery"}),
+    ("POST", "/api/v1/sessions"): (ANYBODY, 410, "/api/v1/sessions", {"link": "none"}),
+    ("GET", "/api/v1/sessions"): (PERSON, 200, "/api/v1/sessions", None),
+    ("DELETE", "/api/v1/sessions/{}"): (PERSON, 404, "/api/v1/sessions/none", None),
+    ("POST", "/api/v1/sessions/links"): (ADMIN, 404, "/api/v1/sessions/links", {"user": "none"}),
+    ("GET", "/api/v1/me"): (TOKEN, 200, "/api/v1/me", None),
+    ("PATCH", "/api/v1/me"): (PERSON, 204, "/api/v1/me", {"theme": "dark"}),
+    ("GET", "/api/v1/me/tokens"): (PERSON, 200, "/api/v1/me/tokens", None),
+    ("POST", "/api/v1/me/tokens"): (PERSON, 201, "/api/v1/me/tokens", {"name": "x"}),
+    ("DELETE", "/api/v1/me/tokens/{}"): (PERSON, 404, "/api/v1/me/tokens/none", None),
+    ("GET", "/api/v1/users"): (ADMIN, 200, "/api/v1/users", None),
+    ("POST", "/api/v1/users"): (ADMIN, 422, "/api/v1/users", {"name": "a/b"}),
+    ("PATCH", "/api/v1/users/{}"): (ADMIN, 404, "/api/v1/users/none", {}),
+    ("DELETE", "/api/v1/users/{}"): (ADMIN, 404, "/api/v1/users/none", None),
+    ("POST", "/api/v1/users/{}/invitation"): (ADMIN, 404, "/api/v1/users/none/invitation", None),
+    ("GET", f"{APP}/members"): (READ, 200, "/api/v1/apps/APP/members", None),
+    ("PUT", f"{APP}/members/{{}}/{{}}"): (WRITE, 404, "/api/v1/apps/APP/members/user/none", {"role": "viewer"}),
+    ("DELETE", f"{APP}/members/{{}}/{{}}"): (WRITE, 404, "/api/v1/apps/APP/members/user/none", None),
     ("GET", "/api/v1/workers"): (READ_ALL, 200, "/api/v1/workers", None),
     ("POST", "/api/v1/workers/{}/drain"): (ADMIN, 404, "/api/v1/workers/none/drain", None),
     ("GET", "/api/v1/queues"): (READ_ALL, 200, "/api/v1/queues", None),
