@@ -14,7 +14,7 @@ from services.scheduler.app import HOT_ROUTES
 from tests.docs.platform_document import platform_document
 
 PAGE = Path(__file__).parents[2] / "docs/http-api.md"
-ROW = re.compile(r"^\| `(GET|HEAD|POST|PUT|DELETE) (/[^`]*)` \|", re.MULTILINE)
+ROW = re.compile(r"^\| `(GET|HEAD|POST|PUT|PATCH|DELETE) (/[^`]*)` \|", re.MULTILINE)
 OWNERS_RUNS = "/api/v1/apps/{}/runs"
 Call = tuple[str, str]
 

@@ -138,7 +138,7 @@ ROUTES: dict[Call, tuple[Need, int, str, Any]] = {
     ("POST", "/api/v1/me/tokens"): (PERSON, 201, "/api/v1/me/tokens", {"name": "x"}),
     ("DELETE", "/api/v1/me/tokens/{}"): (PERSON, 404, "/api/v1/me/tokens/none", None),
     ("GET", "/api/v1/users"): (ADMIN, 200, "/api/v1/users", None),
-    ("POST", "/api/v1/users"): (ADMIN, 422, "/api/v1/users", {"name": "a/b"}),
+    ("POST", "/api/v1/users"): (ADMIN, 201, "/api/v1/users", {"name": "invited"}),
     ("PATCH", "/api/v1/users/{}"): (ADMIN, 404, "/api/v1/users/none", {}),
     ("DELETE", "/api/v1/users/{}"): (ADMIN, 404, "/api/v1/users/none", None),
     ("POST", "/api/v1/users/{}/invitation"): (ADMIN, 404, "/api/v1/users/none/invitation", None),

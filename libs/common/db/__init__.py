@@ -46,7 +46,7 @@ __all__ = [
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 """Column type of a JSON document."""
-SCHEMA = "0019"
+SCHEMA = "0020"
 """The revision of deploy/migrations that this release needs."""
 PREVIOUS_SCHEMA = "0010"
 """That of the release before."""

@@ -10,8 +10,8 @@ from alembic import op
 
 from libs.common.db import Json
 
-revision = "0019"
-down_revision = "0018"
+revision = "0020"
+down_revision = "0019"
 
 USERS, SESSIONS, LINKS, MEMBERS = "registry_users", "registry_sessions", "registry_links", "registry_members"
 
