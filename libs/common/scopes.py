@@ -16,7 +16,7 @@ INCLUDED_BY: Mapping[str, frozenset[str]] = {
     "write": frozenset({"write"}),
     ADMIN: frozenset(),
 }
-"""The scopes that suffice for each one, besides `admin`."""
+"""The scopes that suffice for each of them, besides `admin`."""
 SCOPE = re.compile(r"admin|(read|call|develop|write)(:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?")
 
 
@@ -31,13 +31,13 @@ def limit_scopes(scopes: Iterable[str], limits: frozenset[str]) -> frozenset[str
     return frozenset(common for scope in scopes for limit in limits if (common := _find_common(scope, limit)))
 
 
-def _find_common(one: str, other: str) -> str:
+def _find_common(scope: str, other: str) -> str:
     """The smaller of two scopes; empty when neither includes the other."""
-    if _includes(one, other):
+    if _includes(scope, other):
         return other
-    if _includes(other, one):
-        return one
-    (name, app), (other_name, other_app) = _split(one), _split(other)
+    if _includes(other, scope):
+        return scope
+    (name, app), (other_name, other_app) = _split(scope), _split(other)
     if app and other_app and app != other_app:
         return ""
     smaller = name if other_name in INCLUDED_BY.get(name, ()) else other_name if name in INCLUDED_BY[other_name] else ""

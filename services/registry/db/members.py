@@ -63,10 +63,10 @@ async def list_memberships(conn: AsyncConnection, user: str, groups: Collection[
     """All roles of a person: by name, by groups, and as an owner that a manifest names."""
     by_name = and_(members.c.kind == "user", members.c.name == user)
     by_group = and_(members.c.kind == "group", members.c.name.in_(groups))
-    found = (await conn.execute(select(members).where(or_(by_name, by_group)))).mappings()
+    rows = (await conn.execute(select(members).where(or_(by_name, by_group)))).mappings()
     added = [
         Membership(member["app"], member["role"], "name" if member["kind"] == "user" else f"group {member['name']}")
-        for member in found
+        for member in rows
     ]
     owned = [
         Membership(app, "owner", BY_MANIFEST)

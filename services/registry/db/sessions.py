@@ -102,8 +102,8 @@ async def get(conn: AsyncConnection, session: str) -> Session | None:
 async def list_of_user(conn: AsyncConnection, user: str, kind: SessionKind, now: float) -> list[Session]:
     """Oldest first, without expired ones."""
     query = select(sessions).where(sessions.c.user == user, sessions.c.kind == kind).order_by(sessions.c.created_at)
-    found = [_to_session(row) for row in (await conn.execute(query)).mappings()]
-    return [session for session in found if session.expires_at is None or session.expires_at > now]
+    rows = [_to_session(row) for row in (await conn.execute(query)).mappings()]
+    return [session for session in rows if session.expires_at is None or session.expires_at > now]
 
 
 async def mark_used(conn: AsyncConnection, session: str, now: float, expires_at: float | None) -> None:

@@ -165,6 +165,6 @@ async def delete_personal_token(token: str, deps: DependenciesDep, caller: Calle
     name = require_person(caller)
     async with deps.database.write() as conn:
         present = await sessions.list_of_user(conn, name, "token", 0.0)
-        found = next((item.id for item in present if token in (item.id, item.name)), "")
-        if not await sessions.remove(conn, name, found):
+        identity = next((item.id for item in present if token in (item.id, item.name)), "")
+        if not await sessions.remove(conn, name, identity):
             raise NotFound("you have no such token")

@@ -170,30 +170,29 @@ async def create_link(
     deps: DependenciesDep, caller: CallerDep, response: Response, body: NewSignInLink | None = None
 ) -> SignInLinkJson:
     """For a minute. A person makes it for themselves, an administrator's token for any account."""
-    wanted = body.user if body is not None else None
     async with deps.database.write() as conn:
         now = await database_time(conn)
-        name = await _find_link_user(conn, caller, wanted)
+        name = await _find_link_user(conn, caller, body.user if body is not None else None)
         token, expires_at = await add_link(conn, "sign-in", name, caller.title, now)
     response.headers["Cache-Control"] = "no-store"
     return {"token": token, "user": name, "expires_at": iso_time(expires_at)}
 
 
-async def _find_link_user(conn: Connection, caller: Caller, wanted: str | None) -> str:
+async def _find_link_user(conn: Connection, caller: Caller, name: str | None) -> str:
     """Raises Forbidden, NotFound, Conflict."""
-    if caller.person and wanted in (None, caller.person):
+    if caller.person and name in (None, caller.person):
         return (await require_session(conn, caller)).user
     if caller.person or not caller.has_scope("admin"):
         raise Forbidden("only an operator's token with the scope admin signs in somebody else")
     accounts = [user for user in await users.list_users(conn) if user.disabled_at is None]
-    if wanted is None:
+    if name is None:
         administrators = [user.name for user in accounts if user.is_administrator]
         if len(administrators) != 1:
             raise Conflict("say for which account: there is not exactly one administrator")
         return administrators[0]
-    if wanted not in [user.name for user in accounts]:
-        raise NotFound(f'there is no account "{wanted}" that may sign in')
-    return wanted
+    if name not in [user.name for user in accounts]:
+        raise NotFound(f'there is no account "{name}" that may sign in')
+    return name
 
 
 def require_person(caller: Caller) -> str:
