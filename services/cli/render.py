@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NOT_A_TERMINAL_WIDTH = 1000
 """Width in columns for a file or a pipe: tables are not wrapped there."""
-PROSE_COLUMNS = ("TITLE", "REASON", "MESSAGE", "PROBLEM", "KEYS", "MISSING", "SCOPES", "CLASSES")
+PROSE_COLUMNS = ("TITLE", "DESCRIPTION", "REASON", "MESSAGE", "PROBLEM", "KEYS", "MISSING", "SCOPES", "CLASSES")
 """Columns that may wrap; ids, names and addresses, which users copy, may not."""
 PROSE_WIDTH = 16
 """Minimum width of such a column."""

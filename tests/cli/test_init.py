@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from libs.common.templates.template import list_templates
 from services.cli.cli_errors import WrongUsage
-from services.cli.init import app_name, list_templates
+from services.cli.init import app_name
 from tests.cli.conftest import Run
 
 
-@pytest.mark.parametrize("template", list_templates())
+@pytest.mark.parametrize("template", [template.name for template in list_templates()])
 def test_a_template_validates_and_passes_its_own_tests(run: Run, tmp_path: Path, template: str) -> None:
     folder = tmp_path / 'My "50%" Module'
     assert run("init", str(folder), "--template", template).code == 0
@@ -27,6 +28,28 @@ def test_a_folder_with_something_in_it_is_left_alone(run: Run, tmp_path: Path) -
     (tmp_path / "mine").write_text("x")
     done = run("init", str(tmp_path))
     assert (done.code, done.err) == (1, f"mlmesh: {tmp_path} is not empty; choose a new folder\n")
+
+
+def test_the_list_has_each_template_with_what_it_is(run: Run) -> None:
+    done = run("init", "--list")
+    lines = done.out.splitlines()
+    assert done.code == 0
+    assert [line.split()[0] for line in lines[1:]] == [template.name for template in list_templates()]
+    assert all(template.description.description.en in done.out for template in list_templates())
+
+
+def test_a_parameter_that_the_template_does_not_have_is_refused(run: Run, tmp_path: Path) -> None:
+    done = run("init", str(tmp_path / "x"), "--template", "classifier", "--parameter", "size=9")
+    assert (done.code, (tmp_path / "x").exists()) == (2, False)
+    assert "the template classifier has no parameter 'size'" in done.err
+
+
+def test_the_readme_names_the_mesh_that_the_command_speaks_to(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLMESH_URL", "https://mesh.example")
+    assert run("init", str(tmp_path / "texts")).code == 0
+    assert "git push https://mesh.example/git/texts.git main" in (tmp_path / "texts/README.md").read_text()
 
 
 def test_an_unknown_template_names_the_known_ones(run: Run, tmp_path: Path) -> None:

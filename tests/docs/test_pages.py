@@ -19,7 +19,7 @@ PAGES = sorted(
     if not SKIPPED & set(path.relative_to(ROOT).parts)
 )
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)")
-TEMPLATE = ROOT / "services/cli/templates/classifier/README.md.in"
+TEMPLATES = sorted(ROOT.glob("libs/common/templates/*/README.md.in"))
 
 
 def test_the_settings_page_is_made_from_the_settings() -> None:
@@ -52,7 +52,9 @@ def test_every_link_to_a_file_leads_to_one(name: str) -> None:
     assert [link for link in links if not ((ROOT / name).parent / link).exists()] == []
 
 
-@pytest.mark.parametrize("path", [*(ROOT / name for name in PAGES), TEMPLATE], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [*(ROOT / name for name in PAGES), *TEMPLATES], ids=lambda path: f"{path.parent.name}-{path.name}"
+)
 def test_every_command_that_is_written_down_exists(path: Path) -> None:
     assert [line for line in commands(path.read_text()) if not known(line)] == []
 
