@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli import deployments, render, times
+from services.cli.arguments import parse_assignments
+from services.cli.cli_errors import Failure
 from services.cli.client import url_path
 from services.cli.deployment_view import short_commit
 from services.cli.session import App, Mesh, field, mesh_command
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 nouns = typer.Typer(help="Modules on the mesh.", no_args_is_help=True)
 APPS = "/api/v1/apps"
+CREDENTIAL_HELPER = "credential.helper='!mlmesh git-credential'"
+"""The setting that signs Git in, for a shell."""
 
 
 @nouns.command("list")
@@ -33,6 +37,38 @@ def list_apps(mesh: Mesh) -> None:
         live_since=lambda app: times.format_age((app.get("live") or {}).get("live_at")),
         **problem,
     )
+
+
+@nouns.command("create")
+@mesh_command
+def create_app(
+    mesh: Mesh,
+    app: App,
+    template: Annotated[
+        str | None, typer.Option("--template", metavar="NAME", help="What it begins with (mlmesh template list).")
+    ] = None,
+    title: Annotated[str | None, typer.Option("--title", metavar="TEXT", help="Default: its name.")] = None,
+    parameters: Annotated[
+        list[str] | None, typer.Option("--parameter", metavar="NAME=VALUE", help="Of the template. Repeatable.")
+    ] = None,
+    wait: deployments.Wait = False,
+    timeout: deployments.Timeout = deployments.DEFAULT_TIMEOUT,
+) -> None:
+    """Make an app; with a template it has a repository in the mesh, which is deployed at once."""
+    within = times.parse_duration(timeout) if wait else None
+    body: dict[str, Any] = {"name": app, "template": template, "parameters": dict(parse_assignments(parameters or ()))}
+    created = mesh.client.post(APPS, body if title is None else {**body, "title": title})
+    if template is None:
+        push = f"git push {mesh.client.url}/git/{app}.git main"
+        mesh.print_sentence(created, f"{app} is there, without a repository; push one with: {push}")
+        return
+    clone = f"its repository: git clone --config {CREDENTIAL_HELPER} {created['clone']}"
+    try:
+        deployments.follow_deployment(mesh, app, created["newest"], within)
+    except Failure:
+        render.write_note(clone)
+        raise
+    render.write_note(clone)
 
 
 @nouns.command("show")

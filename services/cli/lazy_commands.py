@@ -33,6 +33,7 @@ COMMANDS = {
 COMMAND_GROUPS = {
     "serve": "serve_local:nouns",
     "app": "apps:nouns",
+    "template": "templates:nouns",
     "deployment": "deployments:nouns",
     "component": "components:nouns",
     "run": "runs:nouns",

@@ -19,6 +19,7 @@ from libs.common.messages import AccessChanged
 from libs.common.periodic_task import PeriodicTask
 from libs.common.settings import Settings, require_settings
 from services.registry.accounts.passwords import PasswordChecks, SignInThrottle
+from services.registry.app_creation import AppCreator
 from services.registry.app_removal import AppRemover
 from services.registry.commit_statuses.sender import StatusSender
 from services.registry.delivery_log import DeliveryLog
@@ -57,6 +58,7 @@ from services.registry.routes import (
     rekey,
     secrets,
     sessions,
+    templates,
     tokens,
     users,
     validate,
@@ -83,6 +85,7 @@ ROUTES = (
     users,
     members,
     validate,
+    templates,
     hooks,
     git,
     internal,
@@ -163,6 +166,7 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
         maintenance = RepositoryMaintenance(hosted, push_receiver)
         poller = Poller(database, git_cache, remotes, deployment_worker.wake, group)
         app_remover = AppRemover(database, git_cache, hosted, peers.scheduler)
+        app_creator = AppCreator(database, hosted, push_receiver.slots.is_held, deployment_worker.wake)
         scanner = DueWorkScanner(
             database,
             {
@@ -172,7 +176,7 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
         )  # fmt: skip
         for loop in (
             scanner.loop, deployment_worker.loop, poller.loop, app_remover.loop, maintenance.loop, status_sender.loop,
-            source_reader.loop, value_check, delivery_log.loop,
+            source_reader.loop, value_check, delivery_log.loop, app_creator.loop,
         ):  # fmt: skip
             group.create_task(loop.run(), name=loop.name)
         yield Dependencies(
@@ -189,6 +193,7 @@ async def _open_dependencies(settings: Settings, external_bus: Bus | None) -> As
             revisions=revisions,
             status_sender=status_sender,
             deployment_worker=deployment_worker,
+            app_creator=app_creator,
             app_remover=app_remover,
             events=events,
             peers=peers,

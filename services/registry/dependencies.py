@@ -15,6 +15,7 @@ from libs.common.http.client import ServiceClients
 from libs.common.identity import Caller, caller_from_headers
 from libs.common.settings import Settings
 from services.registry.accounts.passwords import PasswordChecks, SignInThrottle
+from services.registry.app_creation import AppCreator
 from services.registry.app_removal import AppRemover
 from services.registry.commit_statuses.sender import StatusSender
 from services.registry.delivery_log import DeliveryLog
@@ -50,6 +51,7 @@ class Dependencies:
     revisions: RevisionReader
     status_sender: StatusSender
     deployment_worker: DeploymentWorker
+    app_creator: AppCreator
     app_remover: AppRemover
     events: EventPublisher
     peers: ServiceClients

@@ -38,6 +38,12 @@ APP: dict[str, Any] = {
     "components": [COMPONENT], "boxes": [{"name": "b", "used": 1, "capacity": 10, "detached": False}],
     "unavailable": [{"service": "databox", "detail": "cannot be reached"}],
 }  # fmt: skip
+TEXT = {"en": "A function", "ru": "Функция"}
+TEMPLATE: dict[str, Any] = {
+    "name": "function", "title": TEXT, "description": TEXT, "secrets": [], "next": TEXT,
+    "parameters": [{"name": "size", "description": TEXT, "default": "256", "pattern": "[0-9]+"}],
+}  # fmt: skip
+CREATED = {**APP, "newest": DEPLOYMENT, "deployment": "d1", "clone": "http://m/git/a.git"}
 SCHEDULE = {"pipeline": "train", "cron": "* * * * *", "timezone": "UTC", "next_at": None, "problem": "none"}
 WORKER = {"name": "w", "host": "h", "classes": ["cpu"], "free": 1, "slots": 2, "tasks": []}
 TOKEN = {"id": "t1", "name": "ci", "scopes": ["read"], "created_at": "2026-01-01T00:00:00.000Z", "expires_at": None}
@@ -72,6 +78,8 @@ def case(words: str, replies: Replies, **files: str) -> Case:
 
 CASES = [
     case("app list", {("GET", APPS): page(APP)}),
+    case("app create a --template function --parameter size=9", {("POST", APPS): CREATED}),
+    case("template list", {("GET", "/api/v1/templates"): page(TEMPLATE)}),
     case("app show a", {("GET", f"{APPS}/a"): APP}),
     case("app sync a", {("POST", f"{APPS}/a/sync"): DEPLOYMENT}),
     case("app deliveries a", {("GET", f"{APPS}/a/deliveries"): page(DELIVERY)}),

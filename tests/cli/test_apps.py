@@ -196,3 +196,22 @@ def test_a_redelivery_is_waited_for_like_a_sync(run: Run, mesh: FakeMesh) -> Non
     mesh.set_replies("GET", "/api/v1/apps/a/deployments/d1", LIVE)
     assert run("app", "redeliver", "a", "{1}").out == "deployment d1  pending\n"
     assert run("app", "redeliver", "a", "{1}", "--wait").out == "deployment d1  live  0123456789  Ada  first\n"
+
+
+def test_an_app_from_a_template_is_followed_and_its_clone_address_told(run: Run, mesh: FakeMesh) -> None:
+    created = {"name": "a", "newest": STARTED, "deployment": "d1", "clone": "http://m/git/a.git"}
+    mesh.set_replies("POST", "/api/v1/apps", Reply(201, created))
+    mesh.set_replies("GET", "/api/v1/apps/a/deployments/d1", LIVE)
+    done = run("app", "create", "a", "--template", "image", "--title", "A b", "--parameter", "size=9", "--wait")
+    assert done.code == 0, done.err
+    assert "live" in done.out
+    clone = "git clone --config credential.helper='!mlmesh git-credential' http://m/git/a.git"
+    assert f"its repository: {clone}" in done.err
+    sent = mesh.requests[0].json()
+    assert sent == {"name": "a", "template": "image", "parameters": {"size": "9"}, "title": "A b"}
+
+
+def test_an_app_without_a_template_is_told_where_to_push(run: Run, mesh: FakeMesh) -> None:
+    mesh.set_replies("POST", "/api/v1/apps", Reply(201, {"name": "a"}))
+    done = run("app", "create", "a")
+    assert done.out == f"a is there, without a repository; push one with: git push {mesh.url}/git/a.git main\n"

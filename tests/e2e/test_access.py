@@ -91,6 +91,7 @@ ROUTES: dict[Call, tuple[Need, int, str, Any]] = {
     ("POST", "/hooks/{}"): (HOOK, 204, "/hooks/APP", {"ref": "refs/heads/other"}),
     ("GET", "/api/v1/apps"): (TOKEN, 200, "/api/v1/apps", None),
     ("POST", "/api/v1/apps"): (WRITE, 409, "/api/v1/apps", {"name": "APP"}),
+    ("GET", "/api/v1/templates"): (TOKEN, 200, "/api/v1/templates", None),
     ("POST", "/api/v1/apply"): (WRITE, 200, "/api/v1/apply", APPLIED),
     ("GET", APP): (READ, 200, "/api/v1/apps/APP", None),
     ("POST", f"{APP}/sync"): (WRITE, 202, "/api/v1/apps/APP/sync", None),

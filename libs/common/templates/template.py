@@ -96,16 +96,20 @@ class RepositoryTemplate:
 
 def list_templates() -> list[RepositoryTemplate]:
     """By name."""
-    folders = sorted(files("libs.common.templates").iterdir(), key=lambda entry: entry.name)
-    return [_read_template(folder) for folder in folders if (folder / DESCRIPTION_FILE).is_file()]
+    return [_read_template(folder) for folder in _list_folders().values()]
 
 
 def get_template(name: str) -> RepositoryTemplate:
     """Raises NotFound, with the names of all."""
-    templates = {template.name: template for template in list_templates()}
-    if name not in templates:
-        raise NotFound(f"there is no template {name!r}; the templates are {', '.join(templates)}")
-    return templates[name]
+    folders = _list_folders()
+    if name not in folders:
+        raise NotFound(f"there is no template {name!r}; the templates are {', '.join(folders)}")
+    return _read_template(folders[name])
+
+
+def _list_folders() -> dict[str, Traversable]:
+    folders = sorted(files("libs.common.templates").iterdir(), key=lambda entry: entry.name)
+    return {folder.name: folder for folder in folders if (folder / DESCRIPTION_FILE).is_file()}
 
 
 def _read_template(folder: Traversable) -> RepositoryTemplate:

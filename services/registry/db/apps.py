@@ -34,6 +34,17 @@ async def add(conn: AsyncConnection, app: App, now: float) -> None:
     await conn.execute(insert(apps).values(name=app.name, created_at=now, **app.declared_fields()))
 
 
+async def add_if_missing(conn: AsyncConnection, app: App, now: float) -> bool:
+    """Whether it was added. Waits for a transaction that adds or removes an app of the name."""
+    values = {"name": app.name, "created_at": now, **app.declared_fields()}
+    return bool((await conn.execute(upsert(conn, apps).values(**values).on_conflict_do_nothing())).rowcount)
+
+
+async def drop(conn: AsyncConnection, name: str) -> None:
+    """Take back `add_if_missing`: nobody has seen the app."""
+    await conn.execute(delete(apps).where(apps.c.name == name))
+
+
 async def update_app(conn: AsyncConnection, app: App) -> None:
     await conn.execute(update(apps).where(apps.c.name == app.name).values(**app.declared_fields()))
 

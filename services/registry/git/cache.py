@@ -231,7 +231,7 @@ class GitCache:
         arguments = ("log", "-1", "--no-show-signature", "--format=%H%x00%an <%ae>%x00%ct%x00%B", revision, "--")
         output = await self._git.run(*arguments, folder=cache, timeout=READ_TIMEOUT_S)
         commit, author, committed_at, message = output.decode(errors="replace").split("\0", 3)
-        return Commit(commit, author, message.strip()[:MAX_MESSAGE], float(committed_at))
+        return Commit(commit, author.removesuffix(" <>"), message.strip()[:MAX_MESSAGE], float(committed_at))
 
 
 def _count_packs(cache: Path) -> int:

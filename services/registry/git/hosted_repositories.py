@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Iterable
-from contextlib import suppress
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from libs.common.errors import NotFound
@@ -14,6 +15,7 @@ from services.registry.git.address_policy import GitTarget, build_local_target
 from services.registry.git.bare_repository import BRANCH_PREFIX, init_bare
 from services.registry.git.client import GitClient
 from services.registry.git.error_messages import GitFailed
+from services.registry.git.first_commit import FirstCommit
 from services.registry.git.tags import TAG_PREFIX, find_newest_tag
 
 COMMAND_TIMEOUT_S = 20.0
@@ -22,6 +24,11 @@ PROMOTED_PREFIX = "refs/mlmesh/promoted/"
 """Of commits that came from another app: clients do not see such refs, and they keep the commits."""
 FETCH_COMMAND = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
 MAINTENANCE_TIMEOUT_S = 600.0
+NEW_PREFIX = "new-"
+"""Of folders in which a repository is made; one that is older than MAX_NEW_AGE_S is what a killed registry left."""
+MAX_NEW_AGE_S = 3600.0
+UNFINISHED = "mlmesh-unfinished"
+"""A file in a repository whose app is not recorded yet."""
 
 
 class NothingPushed(NotFound):
@@ -63,12 +70,52 @@ class HostedRepositories:
 
     async def _create(self, folder: Path) -> None:
         """Whole, or not at all; of two at once the first one stays."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="new-", dir=self._folder) as name:
-            new = Path(name) / "repository"
-            await init_bare(self._git, new)
+        async with self._open_new_repository() as new:
             with suppress(OSError):  # it is there by now
                 new.rename(folder)
+
+    @asynccontextmanager
+    async def _open_new_repository(self) -> AsyncIterator[Path]:
+        """A repository in a temporary folder, from where it may be moved."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=NEW_PREFIX, dir=self._folder) as name:
+            new = Path(name) / "repository"
+            await init_bare(self._git, new)
+            yield new
+
+    @asynccontextmanager
+    async def prepare_repository(self, commit: FirstCommit) -> AsyncIterator[Path]:
+        """A repository of one commit, marked as unfinished; it is removed unless `place_repository` moves it."""
+        async with self._open_new_repository() as new:
+            (new / UNFINISHED).touch()
+            await self._git.run(
+                "fast-import", "--quiet", "--done", folder=new, stdin_data=commit.encode(), timeout=COMMAND_TIMEOUT_S
+            )
+            await self._git.run(
+                "symbolic-ref", "HEAD", f"{BRANCH_PREFIX}{commit.branch}", folder=new, timeout=COMMAND_TIMEOUT_S
+            )
+            yield new
+
+    def place_repository(self, prepared: Path, app: str) -> None:
+        """Make it the app's, instead of one without an app: an empty one, or what a killed registry left."""
+        folder = self.get_folder(app)
+        if folder.exists():
+            folder.rename(prepared.with_name("former"))  # removed with the temporary folder
+        prepared.rename(folder)
+
+    def finish_repository(self, app: str) -> None:
+        """The app is recorded."""
+        (self.get_folder(app) / UNFINISHED).unlink(missing_ok=True)
+
+    def list_unfinished(self) -> list[str]:
+        """Apps whose repositories are marked as unfinished."""
+        return sorted(path.parent.name.removesuffix(".git") for path in self._folder.glob(f"*.git/{UNFINISHED}"))
+
+    async def remove_old_temporaries(self) -> None:
+        for folder in self._folder.glob(f"{NEW_PREFIX}*"):
+            with suppress(FileNotFoundError):  # it has been moved
+                if time.time() - folder.stat().st_mtime > MAX_NEW_AGE_S:
+                    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def read_ref(self, app: str, ref: str) -> str | None:
         """The commit of a ref such as refs/heads/main; None when there is none."""

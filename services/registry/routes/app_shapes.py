@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -78,3 +78,13 @@ class AppJson(TypedDict):
     components: list[ComponentJson]
     boxes: list[BoxJson]
     unavailable: list[UnavailableServiceJson]
+
+
+@response_shape
+class NewAppJson(AppJson):
+    """An app that was created."""
+
+    deployment: NotRequired[str]
+    """Of its first commit; only with a template."""
+    clone: NotRequired[Annotated[str, Field(examples=["https://mesh.example/git/texts.git"])]]
+    """Where its repository is cloned from and pushed to; only with a template."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Annotated, TypeVar, cast
 
 from fastapi import Response
@@ -10,21 +11,23 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.component_status import ComponentJson
 from libs.common.db import database_time
-from libs.common.errors import Conflict, Invalid, MeshError
+from libs.common.errors import Invalid, MeshError, NotFound
 from libs.common.http.client import ServiceClient
 from libs.common.http.documented_router import DocumentedRouter
 from libs.common.http.response_shapes import Page
+from libs.common.identity import Caller
 from libs.common.manifests.fields import Name
 from libs.common.manifests.platformapp import RESERVED_NAMESPACES
 from libs.common.protocol.app_status import AppStatus
 from libs.common.protocol.box import BoxList
 from libs.common.protocol.message import Message
 from libs.common.storable_text import StorableText
+from libs.common.templates.template import Repository, get_template
 from libs.common.times import iso_time
 from services.registry.accounts.roles import may_create_apps
-from services.registry.apps import App, AppBeingRemoved
-from services.registry.db import access_feed, apps, deployments, members
-from services.registry.db.members import Member
+from services.registry.app_creation import add_app
+from services.registry.apps import App
+from services.registry.db import access_feed, apps, deployments
 from services.registry.dependencies import AppNotFound, CallerDep, Dependencies, DependenciesDep
 from services.registry.deployments.state import Deployment
 from services.registry.published_apis import list_apis
@@ -33,6 +36,7 @@ from services.registry.routes.app_shapes import (
     AppSummaryJson,
     BoxJson,
     DeploymentSummaryJson,
+    NewAppJson,
     UnavailableServiceJson,
 )
 
@@ -43,13 +47,16 @@ PEER_TIMEOUT_S = 2.0
 
 
 class NewApp(BaseModel):
-    """An app to create."""
+    """An app to create; with a template it has a repository in the mesh, which is deployed at once."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Annotated[Name, Field(examples=["texts"])]
     title: Annotated[StorableText, Field(max_length=200, examples=["Texts"])] = ""
     description: StorableText = ""
+    template: Annotated[StorableText | None, Field(examples=["function"])] = None
+    parameters: Annotated[dict[str, str], Field(examples=[{}])] = {}
+    """Of the template; those that are left out have its defaults."""
 
 
 @router.get("")
@@ -90,26 +97,37 @@ def _summarize_deployment(deployment: Deployment | None) -> DeploymentSummaryJso
 
 
 @router.post("", status_code=201)
-async def create_app(body: NewApp, deps: DependenciesDep, caller: CallerDep, response: Response) -> AppJson:
+async def create_app(body: NewApp, deps: DependenciesDep, caller: CallerDep, response: Response) -> NewAppJson:
     """Who is a developer of some app may create others, and owns them."""
     if not may_create_apps(caller.person, caller.scopes):
         caller.require_scope("write", body.name)
     if body.name in RESERVED_NAMESPACES:
         raise Invalid(f'"{body.name}" is reserved; choose another name')
+    if body.template is None and body.parameters:
+        raise Invalid("parameters are those of a template; name it, or leave them out")
     app = App(body.name, body.title or body.name, body.description)
+    response.headers["Location"] = f"/api/v1/apps/{app.name}"
+    if body.template is not None:
+        deployment = await _create_from_template(app, body.template, body.parameters, deps, caller)
+        created = await _load_app(app.name, deps)
+        return {**created, "deployment": deployment.id, "clone": deps.hosted.get_url(app.name)}
     await deps.app_remover.wait_until_removed(app.name)
     async with deps.database.write() as conn:
-        if await apps.get(conn, app.name) is not None:
-            raise Conflict(f'there is an app "{app.name}" already')
-        if app.name in await apps.list_removing(conn):
-            raise AppBeingRemoved(app.name)
-        now = await database_time(conn)
-        await apps.add(conn, app, now)
-        if caller.person:
-            await members.set_member(conn, Member(app.name, "user", caller.person, "owner", caller.title, now))
-        await access_feed.record_change(conn, app.name)
-    response.headers["Location"] = f"/api/v1/apps/{app.name}"
-    return await _load_app(app.name, deps)
+        await add_app(conn, app, caller, await database_time(conn))
+    return cast(NewAppJson, await _load_app(app.name, deps))
+
+
+async def _create_from_template(
+    app: App, name: str, parameters: Mapping[str, str], deps: Dependencies, caller: Caller
+) -> Deployment:
+    repository = Repository(app.name, app.title, deps.settings.public_url)
+    try:
+        template = await asyncio.to_thread(get_template, name)
+    except NotFound as error:
+        raise Invalid(error.detail) from error
+    files = await asyncio.to_thread(template.render, repository, parameters)
+    await deps.app_remover.wait_until_removed(app.name)
+    return await deps.app_creator.create(app, files, f"First version, from the template {name}", caller)
 
 
 @router.get("/{ns}")
