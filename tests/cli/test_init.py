@@ -55,7 +55,8 @@ def test_the_readme_names_the_mesh_that_the_command_speaks_to(
 def test_an_unknown_template_names_the_known_ones(run: Run, tmp_path: Path) -> None:
     done = run("init", str(tmp_path / "x"), "--template", "nonsense")
     assert done.code == 2
-    assert "the templates are classifier" in done.err
+    names = ", ".join(template.name for template in list_templates())
+    assert f"there is no template 'nonsense'; the templates are {names}" in done.err
     assert not (tmp_path / "x").exists()
 
 

@@ -58,7 +58,13 @@ def app(embedded: Mesh, tmp_path: Path, request: pytest.FixtureRequest) -> Creat
 
 
 def test_each_template_is_tried_here() -> None:
-    assert {template.name for template in list_templates()} == {"classifier", "function"}
+    assert {template.name for template in list_templates()} == {
+        "batch",
+        "classifier",
+        "function",
+        "image",
+        "webapp",
+    }
 
 
 @pytest.mark.parametrize("app", [("function", "--wait")], indirect=True)
@@ -81,3 +87,35 @@ def test_the_classifier_answers_when_it_has_its_secret_and_its_model(app: Create
     app.type("mlmesh run start my-classifier training --output model=models/current/ --wait")
     answer = app.type('mlmesh predict my-classifier classify --input text="the train was late again"')
     assert app.outputs(answer)["label"] == "transport"
+
+
+@pytest.mark.parametrize("app", [("batch", "--wait")], indirect=True)
+def test_the_batch_makes_a_table_of_files(app: CreatedApp) -> None:
+    app.type(
+        "mlmesh box put my-batch tests texts/inputs/",
+        "mlmesh run start my-batch batch --input documents=texts/inputs/ --output report=texts/reports/ --wait",
+    )
+    report = app.type("mlmesh box get my-batch texts/reports/report.csv -")
+    assert [line.split(",")[0] for line in report.splitlines()] == ["file", "test_batch.py"]
+
+
+@pytest.mark.parametrize("app", [("image", "--wait", "--parameter", "size=20")], indirect=True)
+def test_the_image_returns_a_smaller_picture(app: CreatedApp) -> None:
+    answer = app.type(
+        "mlmesh box put my-image example.png pictures/inputs/",
+        "mlmesh predict my-image thumbnail --input picture=pictures/inputs/example.png --input size=16",
+    )
+    outputs = app.outputs(answer[answer.index("{") :])
+    assert (outputs["width"], outputs["height"]) == ([15], [11])
+    assert "thumbnail.png" in app.type("mlmesh box ls my-image pictures/results")
+    answer = app.mesh.run("predict", app.name, "thumbnail", "--input", "picture=pictures/inputs/example.png")
+    assert app.outputs(answer)["width"] == [20]
+    place = f"pictures/{app.outputs(answer)['thumbnail']}"
+    app.mesh.run("box", "get", app.name, place, str(app.folder / "small.png"))
+    assert (app.folder / "small.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("app", [("webapp", "--wait")], indirect=True)
+def test_the_web_application_answers_its_form(app: CreatedApp) -> None:
+    page = app.type(f'curl {app.mesh.url}/my-webapp/page/ --data-urlencode "text=late train"')
+    assert "<output>niart etal</output>" in page
