@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from deploy.demo.mesh import MLMESH, Mesh
 from libs.common.templates.template import list_templates
 
 TIMEOUT_S = 120.0
+POLL_INTERVAL_S = 0.5
 
 
 class CreatedApp:
@@ -42,6 +44,14 @@ class CreatedApp:
     def outputs(answer: str) -> dict[str, object]:
         return {item["name"]: item["data"] for item in json.loads(answer)["outputs"]}
 
+    def wait_until_live(self) -> None:
+        """Also while packages are installed, which the time of a command is too short for."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while (app := json.loads(self.mesh.run("app", "show", self.name, "--json")))["live"] is None:
+            assert app["newest"]["status"] in ("pending", "starting"), app["newest"]
+            assert time.monotonic() < deadline, app
+            time.sleep(POLL_INTERVAL_S)
+
     def push_a_change(self) -> str:
         """What the person reads of the deployment."""
         script = """
@@ -63,6 +73,7 @@ def test_each_template_is_tried_here() -> None:
         "classifier",
         "function",
         "image",
+        "onnx",
         "webapp",
     }
 
@@ -119,3 +130,16 @@ def test_the_image_returns_a_smaller_picture(app: CreatedApp) -> None:
 def test_the_web_application_answers_its_form(app: CreatedApp) -> None:
     page = app.type(f'curl {app.mesh.url}/my-webapp/page/ --data-urlencode "text=late train"')
     assert "<output>niart etal</output>" in page
+
+
+@pytest.mark.parametrize("app", [("onnx",)], indirect=True)
+def test_the_model_is_asked_when_it_is_in_the_box(app: CreatedApp) -> None:
+    app.type("mlmesh box put my-onnx colours.onnx models/current/")
+    app.wait_until_live()
+    answer = app.type('mlmesh predict my-onnx colour --input rgb="[0.9, 0.1, 0]"')
+    outputs = app.outputs(answer)
+    assert outputs["name"] == "red"
+    app.type(
+        "mlmesh box put my-onnx colours.onnx models/current/ --overwrite",
+        "mlmesh component restart my-onnx colours",
+    )
