@@ -1,20 +1,14 @@
-"""`mlmesh apply` and `mlmesh login`: attach a module to a mesh, and store a user's token."""
+"""`mlmesh apply`: attach a module to a mesh."""
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from services.cli import profile, render
-from services.cli.cli_errors import Failure
-from services.cli.client import Client
 from services.cli.session import Mesh, mesh_command
-
-LOGIN_ADVICE = "nothing is written; an operator makes tokens with: mlmesh token create NAME --scope write:APP"
 
 
 @mesh_command
@@ -39,25 +33,3 @@ def _applied_lines(applied: dict[str, Any]) -> list[str]:
     if hook := applied.get("webhook"):
         lines += ["webhook, shown this once:", f"  url     {hook['url']}", f"  secret  {hook['secret']}"]
     return lines
-
-
-def login(
-    url: Annotated[str, typer.Argument(metavar="URL", help="Address of the mesh.")],
-    token: Annotated[str | None, typer.Option("--token", help="Else it is read from standard input.")] = None,
-) -> None:
-    """Remember a mesh and a token for it, for this user."""
-    mesh_profile = profile.Profile(profile.load_profile({}, url).url, token or read_secret_text("token"))
-    Client(mesh_profile, LOGIN_ADVICE).get("/api/v1/apps")
-    render.write_lines(f"written to {profile.save_profile(os.environ, mesh_profile)}")
-
-
-def read_secret_text(what: str) -> str:
-    """Read a secret: from a prompt without echo, else all of standard input without its last line break."""
-    try:
-        prompt = f"{what} (typed unseen)"
-        value = typer.prompt(prompt, hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read()
-    except typer.Abort:
-        value = ""
-    if not value.strip():
-        raise Failure(f"no {what} was given")
-    return str(value).removesuffix("\n").removesuffix("\r")

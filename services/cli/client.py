@@ -46,7 +46,7 @@ class Client:
         """`token_advice`: what to do when the mesh does not accept the token."""
         self.url = profile.url
         self._token_advice = token_advice or f"set MLMESH_TOKEN, or type: mlmesh login {profile.url}"
-        self._token = profile.token
+        self.token = profile.token
         self._opener = _create_opener(profile.url)
 
     def get(self, path: str, **params: Any) -> Any:
@@ -57,6 +57,9 @@ class Client:
 
     def put(self, path: str, body: Any = None, **params: Any) -> Any:
         return self.request_json("PUT", path, body, params=params)
+
+    def patch(self, path: str, body: Any = None) -> Any:
+        return self.request_json("PATCH", path, body)
 
     def delete(self, path: str, **params: Any) -> Any:
         return self.request_json("DELETE", path, params=params)
@@ -103,7 +106,7 @@ class Client:
             raise NotReachable(f"no mesh answers at {self.url} ({why}); start one with: mlmesh up") from error
 
     def _identity(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
 
 def iterate_items(url: str, get_page: Callable[[str | None], Any]) -> Iterator[Any]:

@@ -69,11 +69,23 @@ def save_profile(environ: Mapping[str, str], profile: Profile, *, current: bool 
         config = _ConfigFile("", {})
     other_tokens = {url: token for url, token in config.tokens.items() if token != profile.token}
     url = config.url if not current and config.url in other_tokens else profile.url
+    _write_config(path, url, {**other_tokens, profile.url: profile.token})
+    return path
+
+
+def forget_token(environ: Mapping[str, str], url: str) -> None:
+    """Remove the token that is stored with an address, if there is one."""
+    path = config_file(environ)
+    config = _read_config(path)
+    if url in config.tokens:
+        _write_config(path, config.url, {address: token for address, token in config.tokens.items() if address != url})
+
+
+def _write_config(path: Path, url: str, tokens: Mapping[str, str]) -> None:
     new = path.with_name(f"{path.name}.{os.getpid()}")
     new.touch(0o600)
-    new.write_text(json.dumps({"url": url, "tokens": {**other_tokens, profile.url: profile.token}}, indent=2) + "\n")
+    new.write_text(json.dumps({"url": url, "tokens": dict(tokens)}, indent=2) + "\n")
     new.replace(path)
-    return path
 
 
 @dataclass(frozen=True)

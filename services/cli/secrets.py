@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from services.cli import times
-from services.cli.apply import read_secret_text
 from services.cli.cli_errors import Failure, WrongUsage
 from services.cli.client import url_path
+from services.cli.secret_input import read_secret_text
 from services.cli.session import App, Mesh, field, mesh_command
 
 nouns = typer.Typer(help="Secret values: they go in and never come out.", no_args_is_help=True)

@@ -1,4 +1,4 @@
-"""`mlmesh token` and `mlmesh key`: credentials of operators, and of an app's callers."""
+"""`mlmesh token`, `mlmesh personal-token`, `mlmesh key`: credentials of operators, people, and an app's callers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from services.cli.client import url_path
 from services.cli.session import App, Mesh, field, mesh_command
 
 tokens = typer.Typer(help="Credentials of operators and developers.", no_args_is_help=True)
+personal_tokens = typer.Typer(help="One's own tokens, for programs.", no_args_is_help=True)
 keys = typer.Typer(help="API keys of an app's callers.", no_args_is_help=True)
-TOKENS = "/api/v1/tokens"
+TOKENS, OWN_TOKENS = "/api/v1/tokens", "/api/v1/me/tokens"
 Scopes = Annotated[
-    list[str], typer.Option("--scope", metavar="SCOPE", help="admin, read, write, read:APP or write:APP; repeatable.")
+    list[str],
+    typer.Option(
+        "--scope", metavar="SCOPE", help="admin, read, develop or write, for one app as in write:APP; repeatable."
+    ),
 ]
 Expires = Annotated[str | None, typer.Option("--expires-in", help="Such as 12h or 90d; default: never.")]
 
@@ -48,6 +52,46 @@ def revoke_token(mesh: Mesh, token: Annotated[str, typer.Argument(metavar="TOKEN
     """End a token."""
     mesh.client.delete(TOKENS + url_path(token))
     mesh.print_sentence({"revoked": token}, f"{token} is revoked; it works for one more minute at most")
+
+
+@personal_tokens.command("create")
+@mesh_command
+def create_personal_token(
+    mesh: Mesh,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is for.")],
+    scopes: Annotated[
+        list[str] | None, typer.Option("--scope", metavar="SCOPE", help="Such as call:APP; default: all that you may.")
+    ] = None,
+    expires_in: Expires = None,
+) -> None:
+    """Make a token, which never may more than you; it is shown this once."""
+    body: dict[str, object] = {"name": name, **({"scopes": scopes} if scopes else {})}
+    token = mesh.client.post(OWN_TOKENS, body | ({"expires_in": expires_in} if expires_in else {}))
+    _print_once(mesh, token, "token")
+
+
+@personal_tokens.command("list")
+@mesh_command
+def list_personal_tokens(mesh: Mesh) -> None:
+    """Your tokens, without their texts."""
+    mesh.print_table(
+        list(mesh.client.iterate_pages(OWN_TOKENS)),
+        id=field("id"),
+        name=field("name"),
+        scopes=lambda token: "all" if token["scopes"] is None else " ".join(token["scopes"]),
+        used=lambda token: times.format_age(token["used_at"]),
+        expires=lambda token: times.format_age(token["expires_at"]),
+    )
+
+
+@personal_tokens.command("revoke")
+@mesh_command
+def revoke_personal_token(
+    mesh: Mesh, token: Annotated[str, typer.Argument(metavar="TOKEN", help="Its name or id.")]
+) -> None:
+    """End a token of yours."""
+    mesh.client.delete(OWN_TOKENS + url_path(token))
+    mesh.print_sentence({"revoked": token}, f"{token} is revoked")
 
 
 @keys.command("create")

@@ -47,6 +47,16 @@ CREATED = {**APP, "newest": DEPLOYMENT, "deployment": "d1", "clone": "http://m/g
 SCHEDULE = {"pipeline": "train", "cron": "* * * * *", "timezone": "UTC", "next_at": None, "problem": "none"}
 WORKER = {"name": "w", "host": "h", "classes": ["cpu"], "free": 1, "slots": 2, "tasks": []}
 TOKEN = {"id": "t1", "name": "ci", "scopes": ["read"], "created_at": "2026-01-01T00:00:00.000Z", "expires_at": None}
+USER = {
+    "name": "petrova", "administrator": True, "has_password": False, "disabled_at": None,
+    "created_at": "2026-01-01T00:00:00.000Z", "created_by": "setup",
+}  # fmt: skip
+MEMBER = {"kind": "user", "name": "petrova", "role": "owner", "added_by": "manifest", "added_at": None}
+INVITATION = {"user": "petrova", "token": "text", "expires_at": "2026-01-08T00:00:00.000Z"}
+ME = {
+    "name": "petrova", "token": "", "administrator": False, "scopes": ["write:a"],
+    "roles": [{"app": "a", "role": "owner", "via": "name"}], "language": None, "theme": None,
+}  # fmt: skip
 DELIVERY = {
     "id": "one", "received_at": "2026-01-01T00:00:00.000Z", "forge": "gitea", "event": "push", "ref": "refs/heads/main",
     "status": 401, "deployment": None, "failed": {"check": "signature", "detail": "set the secret"},
@@ -134,6 +144,22 @@ CASES = [
     case("token create ci --scope read", {("POST", "/api/v1/tokens"): {**TOKEN, "token": "text"}}),
     case("token list", {("GET", "/api/v1/tokens"): page(TOKEN)}),
     case("token revoke ci", {("DELETE", "/api/v1/tokens/ci"): None}),
+    case(
+        "personal-token create laptop --scope call:a",
+        {("POST", "/api/v1/me/tokens"): {**TOKEN, "used_at": None, "token": "text"}},
+    ),
+    case("personal-token list", {("GET", "/api/v1/me/tokens"): page({**TOKEN, "used_at": None})}),
+    case("personal-token revoke laptop", {("DELETE", "/api/v1/me/tokens/laptop"): None}),
+    case("logout", {("GET", "/api/v1/me"): ME, ("DELETE", "/api/v1/sessions/current"): None}),
+    case("me", {("GET", "/api/v1/me"): ME}),
+    case("user list", {("GET", "/api/v1/users"): page(USER)}),
+    case("user invite petrova", {("POST", "/api/v1/users"): INVITATION}),
+    case("user disable petrova", {("PATCH", "/api/v1/users/petrova"): USER}),
+    case("user enable petrova", {("PATCH", "/api/v1/users/petrova"): USER}),
+    case("user delete petrova --yes", {("DELETE", "/api/v1/users/petrova"): None}),
+    case("member list a", {("GET", f"{APPS}/a/members"): page(MEMBER)}),
+    case("member set a petrova developer", {("PUT", f"{APPS}/a/members/user/petrova"): None}),
+    case("member remove a teachers --group", {("DELETE", f"{APPS}/a/members/group/teachers"): None}),
     case("key create a --user bob", {("POST", f"{APPS}/a/keys"): {"id": "k1", "user": "bob", "key": "text"}}),
     case("key list a", {("GET", f"{APPS}/a/keys"): page({"id": "k1", "user": "bob", "created_at": None})}),
     case("key revoke a k1", {("DELETE", f"{APPS}/a/keys/k1"): None}),

@@ -95,7 +95,7 @@ class Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return content
 
-    do_GET = do_POST = do_PUT = do_DELETE = _handle_request
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle_request
 
     def log_message(self, *_args: Any) -> None:
         """Log nothing."""
