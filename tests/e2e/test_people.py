@@ -125,6 +125,15 @@ def test_a_role_that_is_taken_away_is_gone_and_a_new_one_counts(people: People, 
     people.wait_for("guest", "GET", f"/api/v1/apps/{app.name}", None, 401)
 
 
+def test_who_has_created_an_app_owns_it_at_once(people: People, app: Application) -> None:
+    name = f"{app.name}-new"
+    assert people.call("developer", "POST", "/api/v1/apps", {"name": name})[0] == 201
+    assert people.call("developer", "GET", f"/api/v1/apps/{name}")[0] == 200
+    assert people.call("developer", "DELETE", f"/api/v1/apps/{name}")[0] == 204
+    status, problem = people.call("caller", "POST", "/api/v1/apps", {"name": name})
+    assert (status, "ask an administrator" in problem["detail"]) == (403, True)
+
+
 def test_a_refusal_names_the_role_that_is_needed(people: People, app: Application) -> None:
     status, problem = people.call("viewer", "POST", f"/api/v1/apps/{app.name}/sync")
     assert (status, f"you need the role developer for {app.name}" in problem["detail"]) == (403, True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
 from libs.common.errors import Unauthorized, Unavailable
@@ -51,6 +52,12 @@ class TokenVerifier:
         if verification.caller is None:
             raise MissingCredentials(INVALID_TOKEN)
         return verification.caller
+
+    def ask_again(self, token: str) -> None:
+        """Ask the registry at its next use: a call may have given its person another role."""
+        key = hash_secret(token)
+        if (verification := self._cache.get(key)) is not None:
+            self._cache.put(key, replace(verification, verified_at=-math.inf))
 
     def _get_fresh(self, key: str) -> Verification | None:
         verification, now = self._cache.get(key), self._clock()

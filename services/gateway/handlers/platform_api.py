@@ -25,6 +25,7 @@ from services.gateway.proxy.response_writer import ResponseWriter
 from services.gateway.proxy.upstream_connection import Headers
 from services.gateway.routing.paths import Route
 
+SAFE_METHODS = ("GET", "HEAD")
 SIGN_IN_PATHS = frozenset({"/api/v1/setup", "/api/v1/sessions"})
 """Where people come in: POST needs no bearer token."""
 
@@ -62,7 +63,11 @@ class PlatformApiHandler:
             ]
         body = decode_body(request, receive, self._body_limit)
         service, path = self._services.get(route.service), request.raw_path.rstrip("/")
-        await self._forwarder.forward(service, request, path, identity, body, response)
+        try:
+            await self._forwarder.forward(service, request, path, identity, body, response)
+        finally:
+            if bearer is not None and request.method not in SAFE_METHODS:
+                self._tokens.ask_again(bearer)  # who has created an app owns it from the next call on
 
 
 def is_sign_in(request: Request) -> bool:

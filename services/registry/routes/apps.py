@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.component_status import ComponentJson
 from libs.common.db import database_time
-from libs.common.errors import Invalid, MeshError, NotFound
+from libs.common.errors import Forbidden, Invalid, MeshError, NotFound
 from libs.common.http.client import ServiceClient
 from libs.common.http.documented_router import DocumentedRouter
 from libs.common.http.response_shapes import Page
@@ -100,6 +100,8 @@ def _summarize_deployment(deployment: Deployment | None) -> DeploymentSummaryJso
 async def create_app(body: NewApp, deps: DependenciesDep, caller: CallerDep, response: Response) -> NewAppJson:
     """Who is a developer of some app may create others, and owns them."""
     if not may_create_apps(caller.person, caller.scopes):
+        if caller.person:
+            raise Forbidden("only who is a developer of some app may create others; ask an administrator for that role")
         caller.require_scope("write", body.name)
     if body.name in RESERVED_NAMESPACES:
         raise Invalid(f'"{body.name}" is reserved; choose another name')

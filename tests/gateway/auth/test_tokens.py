@@ -49,6 +49,17 @@ async def test_a_revoked_token_is_good_for_a_second_more(
         await tokens.verify("owner")
 
 
+async def test_after_a_change_the_registry_is_asked_again(tokens: TokenVerifier, registry: Registry) -> None:
+    await tokens.verify("owner")
+    tokens.ask_again("owner")
+    await tokens.verify("owner")
+    assert len(registry.requests) == 2
+    tokens.ask_again("owner")
+    registry.revoked.add("owner")
+    with pytest.raises(MissingCredentials):
+        await tokens.verify("owner")
+
+
 async def test_a_token_is_good_no_longer_than_it_was_made_for(
     tokens: TokenVerifier, registry: Registry, clock: FakeClock
 ) -> None:
