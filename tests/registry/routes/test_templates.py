@@ -115,6 +115,19 @@ async def test_who_may_only_read_makes_nothing(registry: Registry) -> None:
     assert not (registry.settings.data / "registry/repositories").exists()
 
 
+async def test_a_person_who_develops_an_app_owns_the_new_one(registry: Registry) -> None:
+    person = {identity.HEADER_PERSON: "petrova", identity.HEADER_USER: "petrova"}
+    viewer = {**person, identity.HEADER_SCOPES: "read:other call:third"}
+    assert (await registry.call("POST", "/api/v1/apps", FUNCTION, viewer)).status == 403
+    developer = {**person, identity.HEADER_SCOPES: "develop:other"}
+    created = await registry.call("POST", "/api/v1/apps", FUNCTION, developer)
+    assert created.status == 201, created.body
+    members = await registry.get("/api/v1/apps/leafscan/members")
+    assert [(member["name"], member["role"]) for member in members["items"]] == [("petrova", "owner")]
+    live = await registry.make_live()
+    assert (live["author"], live["caused_by"]) == ("petrova", "user petrova")
+
+
 async def test_a_deleted_app_may_be_made_again(registry: Registry) -> None:
     registry.peers.responses["DELETE /internal/apps/leafscan"] = (204, None)
     await registry.call("POST", "/api/v1/apps", FUNCTION)
