@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from libs.common.errors import MeshError, Unavailable, from_problem
+from libs.common.errors import Invalid, MeshError, Unavailable, from_problem
 from services.cli import render
 from services.cli.arguments import ANY_TYPE, InputType, build_input, parse_assignments, parse_value, read_json
 from services.cli.cli_errors import WrongUsage
@@ -47,12 +47,18 @@ def predict(
     """Call the function behind an API once, and print its answer as JSON: in pieces, a line each, as they come."""
     if body is not None and inputs:
         raise WrongUsage("give either --input NAME=VALUE, once or more, or --json FILE")
-    content = json.dumps(read_json(body) if body else _build_request(mesh.client, app, api, inputs or [])).encode()
+    values = InputValues(mesh.client, app, api, inputs or ())
+    values.load_types()
+    document = None if body is None else read_json(body)
     deadline = time.monotonic() + (START_TIMEOUT_S if wait else 0.0)
     last_reason = ""
     while True:
+        content = json.dumps(values.to_json() if document is None else document).encode()
         try:
             return _call_and_print(mesh.client, url_path(app, api, "predict"), content)
+        except Invalid:
+            if not values.load_types():
+                raise
         except Unavailable as error:
             reason = render.reason_text(error.extensions.get("reason"))
             if not _is_temporary(error) or time.monotonic() >= deadline:
@@ -62,6 +68,27 @@ def predict(
                 last_reason = reason
             pause = RETRY_INTERVAL_S if error.retry_after is None else error.retry_after
             time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
+            values.load_types()
+
+
+class InputValues:
+    """Values from the command line. A function that starts describes the types of its inputs only afterwards."""
+
+    def __init__(self, client: Client, app: str, api: str, texts: Iterable[str]) -> None:
+        self._client, self._app, self._api = client, app, api
+        self._assignments = parse_assignments(texts)
+        self._types: dict[str, InputType] = {}
+
+    def load_types(self) -> bool:
+        """Whether they are known now and were not before: a request that was refused may be right now."""
+        if self._types or not self._assignments:
+            return False
+        self._types = fetch_input_types(self._client, self._app, self._api)
+        return bool(self._types)
+
+    def to_json(self) -> dict[str, object]:
+        types = [(name, text, self._types.get(name, ANY_TYPE)) for name, text in self._assignments]
+        return {"inputs": [build_input(name, parse_value(text, accepted), accepted) for name, text, accepted in types]}
 
 
 def _call_and_print(client: Client, target: str, content: bytes) -> None:
@@ -79,16 +106,6 @@ def _call_and_print(client: Client, target: str, content: bytes) -> None:
 
 def _is_temporary(error: MeshError) -> bool:
     return (error.extensions.get("reason") or {}).get("code") in TEMPORARY_REASONS
-
-
-def _build_request(client: Client, app: str, api: str, texts: list[str]) -> dict[str, object]:
-    types = fetch_input_types(client, app, api) if texts else {}
-    return {
-        "inputs": [
-            build_input(name, parse_value(text, types.get(name, ANY_TYPE)), types.get(name, ANY_TYPE))
-            for name, text in parse_assignments(texts)
-        ]
-    }
 
 
 def fetch_input_types(client: Client, app: str, api: str) -> dict[str, InputType]:

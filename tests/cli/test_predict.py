@@ -67,6 +67,24 @@ def test_predict_waits_for_a_starting_function_and_notes_it(run: Run, mesh: Fake
     assert len(mesh.requests) == 4
 
 
+DESCRIPTION = {"components": {"schemas": {"Image": IMAGE}}}
+
+
+@pytest.mark.parametrize(
+    "first", [starting("starting"), Reply(422, {"detail": "datatype must be FP32"})], ids=["waited for", "held"]
+)
+def test_a_function_that_describes_itself_only_once_it_runs_gets_its_datatypes(
+    run: Run, mesh: FakeMesh, first: Reply
+) -> None:
+    mesh.set_replies("GET", "/a/digits/openapi.json", starting("starting"), DESCRIPTION)
+    mesh.set_replies("POST", "/a/digits/predict", first, ANSWER)
+    done = run("predict", "a", "digits", "--input", "image=0.5,1")
+    assert done.code == 0, done.err
+    assert mesh.requests[-1].json() == {
+        "inputs": [{"name": "image", "datatype": "FP32", "shape": [2], "data": [0.5, 1]}]
+    }
+
+
 def test_predict_does_not_wait_with_no_wait_or_for_permanent_reasons(run: Run, mesh: FakeMesh) -> None:
     mesh.set_replies("POST", "/a/f/predict", starting("starting"), starting("exited"))
     sentence = "mlmesh: no instance of f can take this at the moment: {}: soon\n"

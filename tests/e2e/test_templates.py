@@ -136,7 +136,7 @@ def test_the_web_application_answers_its_form(app: CreatedApp) -> None:
 def test_the_model_is_asked_when_it_is_in_the_box(app: CreatedApp) -> None:
     app.type("mlmesh box put my-onnx colours.onnx models/current/")
     app.wait_until_live()
-    answer = app.type('mlmesh predict my-onnx colour --input rgb="[0.9, 0.1, 0]"')
+    answer = app.type("mlmesh predict my-onnx colour --input rgb=0.9,0.1,0")
     outputs = app.outputs(answer)
     assert outputs["name"] == "red"
     app.type(
