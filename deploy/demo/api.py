@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from deploy.demo.show import Failed, Unanswered
 
-ANSWER_TIMEOUT_S = 60.0
+ANSWER_TIMEOUT_S = 90.0
+"""Beyond the longest `Prefer: wait`, 60 s: a slow machine answers that late."""
 
 
 @dataclass(frozen=True)
