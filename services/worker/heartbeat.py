@@ -14,6 +14,8 @@ from services.worker.held_tasks import HeldTasks
 from services.worker.host_memory import is_memory_low
 
 MAX_WAIT_S = 5.0
+QUIET_S = 0.12
+"""How long after a change no other one has to come before the next long poll: one would abort it at once."""
 RESPONSE_MARGIN_S = 5.0
 """How long the response may take beyond the requested wait."""
 
@@ -43,6 +45,7 @@ class HeartbeatSender:
         self._held_tasks.changed.clear()
         if is_change:
             await self._send(0.0)
+            await self._held_tasks.wait_for_change(QUIET_S)
         else:
             await self._long_poll()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Literal, TypedDict, Unpack
 
 import orjson
@@ -134,6 +135,12 @@ class HeldTasks:
             self.changed.set()
         elif self._delayed_change is None or self._delayed_change.when() < asyncio.get_running_loop().time():
             self._delayed_change = asyncio.get_running_loop().call_later(STAGE_UPDATE_DELAY_S, self.changed.set)
+
+    async def wait_for_change(self, timeout: float) -> None:
+        """Return at the next change, or after `timeout` seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self.changed.wait()
 
     async def wait_for_free_slot(self) -> None:
         await self._wait_for(lambda: self.free_slots > 0)
