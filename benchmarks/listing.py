@@ -122,7 +122,7 @@ async def page_ms(database: Database, chosen: dict[str, Any], at: float) -> floa
 async def claim_ms(database: Database) -> float:
     async def claim() -> None:
         async with database.write() as c:
-            (found,), _, _ = await ready_tasks.list_next_ready(c, "w", ["cpu"], kinds=("stage", "instance"))
+            (found,) = (await ready_tasks.list_next_ready(c, "w", ["cpu"], kinds=("stage", "instance"))).tasks
             await run_rows.lock_and_bump(c, found.app, found.run or "")
             await tasks.claim_task(c, found.task, "w", time.time(), 15.0)
             await tasks.update_task(c, found.task, {"state": "ready"})

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import DatabaseNow
 from services.scheduler.db.tables import images, tasks, workers
-from services.scheduler.model.task import ClaimCandidate, QueueEntry, ReadyTask
+from services.scheduler.model.task import ClaimCandidate, ClaimCandidates, QueueEntry, ReadyTask
 
 DISPATCHED_COUNTS = (
     select(tasks.c.resource_class, func.count().label("n"))
@@ -47,6 +47,16 @@ _IS_FIRST_BUILD = or_(
 )
 """A worker builds one image of an app at a time: builds without an end leave its other place to other apps."""
 
+_OTHER = tasks.alias("other")
+_SLOTLESS = select(_OTHER.c.id).where(
+    _OTHER.c.state == "ready",
+    _OTHER.c.stop_requested.is_(False),
+    _OTHER.c.kind != "stage",
+    _OTHER.c.kind.in_(bindparam("kinds", expanding=True)),
+    _OTHER.c.resource_class.in_(bindparam("classes", expanding=True)),
+)
+"""Ready tasks that need no slot, wherever they are in the order."""
+
 
 def _ready_in_order(limit: int | None) -> Select[Any]:
     """Ready tasks in scheduling order: by priority, then by how few stages of the app are claimed, then by age.
@@ -76,8 +86,8 @@ async def list_next_ready(
     engine: str = "",
     limit: int | None = None,
     max_tasks: int = 1,
-) -> tuple[list[ClaimCandidate], bool, float]:
-    """The next tasks for a worker; when there are any, whether the worker is draining, and the database's time.
+) -> ClaimCandidates:
+    """The next tasks for a worker.
 
     `kinds`: those that it takes; `engine`: its Docker Engine, which must have the image of a task if that was built.
     """
@@ -86,15 +96,18 @@ async def list_next_ready(
     }  # fmt: skip
     rows = (await conn.execute(_next_query(limit), params)).all()
     if not rows:
-        return [], False, 0.0
-    *_, draining, database_time = rows[0]
-    return [ClaimCandidate(*row[:3]) for row in rows], bool(draining), database_time
+        return ClaimCandidates()
+    *_, draining, has_slotless, database_time = rows[0]
+    candidates = tuple(ClaimCandidate(*row[:3]) for row in rows)
+    return ClaimCandidates(candidates, bool(draining), bool(has_slotless), database_time)
 
 
 @cache
 def _next_query(limit: int | None) -> Select[Any]:
     draining = select(workers.c.draining).where(workers.c.name == bindparam("worker_name")).scalar_subquery()
-    query = _ready_in_order(limit).with_only_columns(tasks.c.id, tasks.c.app, tasks.c.run, draining, DatabaseNow())
+    has_slotless = select(exists(_SLOTLESS)).scalar_subquery()
+    columns = (tasks.c.id, tasks.c.app, tasks.c.run, draining, has_slotless, DatabaseNow())
+    query = _ready_in_order(limit).with_only_columns(*columns)
     query = query.where(tasks.c.resource_class.in_(bindparam("classes", expanding=True)))
     query = query.where(tasks.c.kind.in_(bindparam("kinds", expanding=True)), or_(tasks.c.image.is_(None), _HAS_IMAGE))
     query = query.where(_IS_FIRST_BUILD)

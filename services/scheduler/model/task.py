@@ -185,6 +185,18 @@ class ClaimCandidate(NamedTuple):
     run: str | None
 
 
+class ClaimCandidates(NamedTuple):
+    """The next ready tasks for a worker; the other fields count when there are any."""
+
+    tasks: tuple[ClaimCandidate, ...] = ()
+    draining: bool = False
+    """Whether the worker is."""
+    has_slotless: bool = False
+    """Whether any ready task of these kinds needs no slot, even one that comes later."""
+    now: float = 0.0
+    """The database's time in epoch seconds."""
+
+
 class AttemptRef(NamedTuple):
     """One claim of a stage."""
 

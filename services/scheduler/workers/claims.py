@@ -20,7 +20,7 @@ from services.scheduler.credential_encryption import instance_token
 from services.scheduler.db import Connection, ready_tasks, runs, tasks
 from services.scheduler.model.reason import reason
 from services.scheduler.model.run import Run
-from services.scheduler.model.task import ClaimCandidate, Task
+from services.scheduler.model.task import ClaimCandidate, ClaimCandidates, Task
 from services.scheduler.plans import planner
 from services.scheduler.runs import async_prediction
 from services.scheduler.tasks.transition_applier import TransitionApplier
@@ -38,7 +38,7 @@ async def claim_next(
     for _ in range(MAX_ATTEMPTS):
         async with db.write() as conn:
             limit = settings.app_stages
-            candidates, draining, now = await ready_tasks.list_next_ready(
+            candidates = await ready_tasks.list_next_ready(
                 conn,
                 request.worker,
                 request.classes,
@@ -47,20 +47,25 @@ async def claim_next(
                 limit=limit,
                 max_tasks=MAX_CANDIDATES,
             )
-            if draining:
+            if candidates.draining:
                 return ClaimResponse(lease=None, reason=reason("draining", "the worker is draining").to_json())
-            claimed = await _claim_first(conn, candidates, request.worker, now, settings.lease)
+            claimed = await _claim_first(conn, candidates.tasks, request.worker, candidates.now, settings.lease)
             if claimed is not None:
-                lease = await _build_lease(conn, *claimed, now, settings)
+                lease = await _build_lease(conn, *claimed, candidates.now, settings)
         if claimed is not None:
-            has_more = len(candidates) > 1
-            applier.notify_claimed(claimed[0], has_more=has_more)
+            applier.notify_claimed(claimed[0], has_more=len(candidates.tasks) > 1)
             if settings.run_log:
                 _log_start(claimed[1])
-            return ClaimResponse(lease=lease, reason=None, has_more=has_more)
-        if not candidates:
+            return ClaimResponse(lease=lease, reason=None, has_more=_has_more(candidates, claimed[0], request.free))
+        if not candidates.tasks:
             break
     return ClaimResponse(lease=None, reason=reason("nothing_ready").to_json())
+
+
+def _has_more(candidates: ClaimCandidates, claimed: Task, free: int) -> bool:
+    """Whether the worker could take another one. `free`: its slots before this claim."""
+    free_now = free - (claimed.kind == "stage")
+    return len(candidates.tasks) > 1 and (free_now > 0 or candidates.has_slotless)
 
 
 def list_claimable_kinds(request: ClaimRequest) -> list[str]:

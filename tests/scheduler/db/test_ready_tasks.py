@@ -95,10 +95,21 @@ async def claim_runs(mesh: Mesh, count: int) -> list[str]:
 
 async def wait_until_dispatched(database_url: str) -> None:
     """A claim skips a row that is locked while it is marked as dispatched."""
+    undispatched = "SELECT count(*) = 0 FROM scheduler_tasks WHERE state = 'ready' AND dispatched_at IS NULL"
+    await wait_until_true(database_url, undispatched)
+
+
+async def wait_until_ready(database_url: str, kind: str) -> None:
+    await wait_until_true(
+        database_url,
+        f"SELECT count(*) > 0 FROM scheduler_tasks WHERE state = 'ready' AND kind = '{kind}'",  # noqa: S608
+    )
+
+
+async def wait_until_true(database_url: str, query: str) -> None:
     database = Database(database_url)
-    undispatched = "SELECT count(*) FROM scheduler_tasks WHERE state = 'ready' AND dispatched_at IS NULL"
     async with asyncio.timeout(DEADLINE_S), database.read() as conn:
-        while (await conn.exec_driver_sql(undispatched)).scalar_one():  # noqa: ASYNC110  the scheduler dispatches
+        while not (await conn.exec_driver_sql(query)).scalar_one():  # noqa: ASYNC110  the scheduler changes it
             await asyncio.sleep(0.02)
     await database.close()
 
@@ -138,3 +149,31 @@ async def test_an_app_has_so_many_stages_at_work_and_no_more(mesh: Mesh, databas
     assert (await mesh.peer.post("/internal/claims", body))["lease"] is None
     await mesh.call("POST", f"/internal/apps/leaf/runs/{first}/cancel")
     assert (await mesh.get_run(second))["status"] == "queued"
+
+
+async def ask_for_work(mesh: Mesh, free: int) -> tuple[str, bool]:
+    """The kind of the next lease, and whether the worker is to ask again."""
+    answer = await mesh.peer.post("/internal/claims", {"worker": "w1", "classes": ["cpu"], "free": free})
+    return answer["lease"]["kind"], answer["more"]
+
+
+async def test_a_worker_asks_again_while_it_can_take_more(mesh: Mesh, database_url: str) -> None:
+    await go_live(mesh)
+    for _ in range(3):
+        await submit_run(mesh, "leaf")
+    await wait_until_dispatched(database_url)
+    assert [await ask_for_work(mesh, free) for free in (2, 1, 1)] == [
+        ("stage", True),
+        ("stage", False),
+        ("stage", False),
+    ]
+
+
+async def test_a_worker_without_slots_asks_again_for_an_instance_behind_stages(mesh: Mesh, database_url: str) -> None:
+    await go_live(mesh)
+    for _ in range(2):
+        await submit_run(mesh, "leaf")
+    await mesh.deploy("d2", app="oak")
+    await wait_until_ready(database_url, "instance")
+    await wait_until_dispatched(database_url)
+    assert [await ask_for_work(mesh, free) for free in (1, 0)] == [("stage", True), ("instance", False)]
