@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from libs.common.errors import TooManyRequests
-from libs.common.passwords import HASHER
+from libs.common.passwords import DUMMY_HASH, HASHER
 from services.gateway.auth.password_throttle import PasswordThrottle
 from services.gateway.routing.route_table import App
 from services.gateway.ttl_cache import TTLCache
@@ -35,7 +35,6 @@ def verify_hash(hashed: str, password: str) -> bool:
 class PasswordChecker:
     def __init__(self, verify: Callable[[str, str], bool] = verify_hash) -> None:
         self._verify = verify
-        self._dummy_hash = HASHER.hash("nobody")
         self._throttle = PasswordThrottle()
         self._cache: TTLCache[CheckKey, bool] = TTLCache()
         self._locks: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDictionary()
@@ -72,9 +71,7 @@ class PasswordChecker:
         return frozenset(key[1] for key, is_match in results.items() if is_match)
 
     async def _matches_hash(self, hashed: str, password: str) -> bool:
-        check = asyncio.get_running_loop().run_in_executor(
-            self._threads, self._verify, hashed or self._dummy_hash, password
-        )
+        check = asyncio.get_running_loop().run_in_executor(self._threads, self._verify, hashed or DUMMY_HASH, password)
         try:
             return await asyncio.wait_for(check, CHECK_TIMEOUT_S) and bool(hashed)
         except TimeoutError as error:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from libs.common.errors import Invalid, TooManyRequests
-from libs.common.passwords import HASHER
+from libs.common.passwords import DUMMY_HASH, HASHER
 
 MIN_CHARACTERS = 12
 MAX_CHARACTERS = 1000
@@ -62,7 +62,6 @@ class PasswordChecks:
 
     def __init__(self) -> None:
         self._places = asyncio.Semaphore(MAX_CONCURRENT)
-        self._dummy_hash = HASHER.hash("nobody")
 
     async def hash_password(self, password: str) -> str:
         async with self._places:
@@ -71,7 +70,7 @@ class PasswordChecks:
     async def is_right(self, stored: str | None, password: str) -> bool:
         """Whether this is the password; takes as long for an account that has none."""
         async with self._places:
-            return await asyncio.to_thread(_verify, stored or self._dummy_hash, password) and stored is not None
+            return await asyncio.to_thread(_verify, stored or DUMMY_HASH, password) and stored is not None
 
 
 def _verify(hashed: str, password: str) -> bool:
