@@ -30,5 +30,8 @@ def list_scopes(memberships: Iterable[Membership], *, is_administrator: bool) ->
 
 
 def may_create_apps(person: str, scopes: frozenset[str]) -> bool:
-    """Whether a person, who would own the app, may create it: who develops one may run code here anyway."""
-    return bool(person) and any(scope.partition(":")[0] in ("develop", "write") for scope in scopes)
+    """Whether a person, who would own the app, may create it: administrators, and who develops one, which runs code.
+
+    Of operators' tokens the scope for the new app decides.
+    """
+    return bool(person) and any(scope.partition(":")[0] in (ADMIN, "develop", "write") for scope in scopes)

@@ -128,6 +128,14 @@ async def test_a_person_who_develops_an_app_owns_the_new_one(registry: Registry)
     assert (live["author"], live["caused_by"]) == ("petrova", "user petrova")
 
 
+async def test_an_administrator_makes_the_first_app_of_a_mesh(registry: Registry) -> None:
+    person = {identity.HEADER_PERSON: "root", identity.HEADER_USER: "root", identity.HEADER_SCOPES: "admin"}
+    created = await registry.call("POST", "/api/v1/apps", FUNCTION, person)
+    assert created.status == 201, created.body
+    members = await registry.get("/api/v1/apps/leafscan/members")
+    assert [(member["name"], member["role"]) for member in members["items"]] == [("root", "owner")]
+
+
 async def test_a_deleted_app_may_be_made_again(registry: Registry) -> None:
     registry.peers.responses["DELETE /internal/apps/leafscan"] = (204, None)
     await registry.call("POST", "/api/v1/apps", FUNCTION)
