@@ -28,22 +28,19 @@ class DeliveryLog:
     async def check_rate(self, app: str) -> None:
         """Raises TooManyRequests. Refused deliveries do not count, or anybody could keep the forge's out."""
         async with self._database.read() as conn:
-            await self._require_rate(conn, app, await database_time(conn))
+            await self.require_rate(conn, app)
 
     async def record(self, delivery: Delivery) -> None:
         async with self._database.write() as conn:
-            await self.add_accepted(conn, delivery, await database_time(conn))
+            await deliveries.add_accepted(conn, delivery, await self.require_rate(conn, delivery.app))
 
-    async def add_accepted(self, conn: Connection, delivery: Delivery, now: float) -> None:
-        """Within the caller's transaction, which is undone by TooManyRequests."""
-        await self._require_rate(conn, delivery.app, now)
-        await deliveries.add_accepted(conn, delivery, now)
-
-    async def _require_rate(self, conn: Connection, app: str, now: float) -> None:
-        seconds = await deliveries.seconds_until_accepted(conn, app, self._max_per_minute, now)
+    async def require_rate(self, conn: Connection, app: str) -> float:
+        """The time, when one more may be accepted now. Raises TooManyRequests."""
+        seconds, now = await deliveries.seconds_until_accepted(conn, app, self._max_per_minute)
         if seconds is not None:
             limit = f"an app accepts {self._max_per_minute} deliveries a minute"
             raise TooManyRequests(f"{limit}; polling sees what this one reports", retry_after=seconds, check="rate")
+        return now
 
     async def record_refusal(self, delivery: Delivery) -> None:
         """What cannot be recorded is left out: the sender is told in any case."""

@@ -26,7 +26,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from libs.common.db import damage
 from libs.common.db.bulk_insert import Rows, insert_many
 from libs.common.db.connection_cache import ConnectionCache, create_engine
-from libs.common.db.sqlite import share_write_lock
+from libs.common.db.sqlite import begin_with_next_statement, share_write_lock
 from libs.common.errors import DiskFull, Invalid, Unavailable
 
 __all__ = [
@@ -111,7 +111,7 @@ class Database:
         with translate_errors(self._engine.url.database):
             async with self._write_lock, self._writers.connection() as connection:
                 if self.dialect == "sqlite":
-                    await connection.exec_driver_sql("BEGIN IMMEDIATE")
+                    begin_with_next_statement(connection)
                 yield connection
                 await connection.commit()
 

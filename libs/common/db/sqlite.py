@@ -14,6 +14,7 @@ from typing import Any, Self
 from weakref import WeakValueDictionary
 
 import aiosqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 CHUNK = 64
 """Rows per fetch of aiosqlite's own iteration, which is not used."""
@@ -61,6 +62,7 @@ class Cursor:
         """Runs in the connection's thread."""
         cursor = connection.cursor()
         try:
+            self._connection.begin_if_requested(cursor)
             execute(cursor, statement, parameters)
             self.description = cursor.description
             self._rows = cursor.fetchall() if cursor.description else []
@@ -70,13 +72,36 @@ class Cursor:
 
 
 class Connection(aiosqlite.Connection):
+    begins_with_next = False
+    """Whether the next statement begins a transaction: it takes no switch to the thread of its own."""
+
     def cursor(self) -> Any:
         return Cursor(self)
+
+    def begin_if_requested(self, cursor: sqlite3.Cursor) -> None:
+        """Runs in the connection's thread. One that fails is tried again: no statement runs outside of it."""
+        if self.begins_with_next:
+            cursor.execute("BEGIN IMMEDIATE")
+            self.begins_with_next = False
+
+    async def commit(self) -> None:
+        self.begins_with_next = False
+        await super().commit()
+
+    async def rollback(self) -> None:
+        self.begins_with_next = False
+        await super().rollback()
 
     async def run(self, work: Any) -> None:
         """Calls `work` with the sqlite3 connection in the connection's thread."""
         execute: Any = self._execute  # untyped
         await execute(work, self._conn)
+
+
+def begin_with_next_statement(connection: AsyncConnection) -> None:
+    """Begins a transaction that takes the database's write lock, together with the first statement."""
+    driver: Connection = connection.sync_connection.connection.driver_connection  # type: ignore[union-attr,assignment]
+    driver.begins_with_next = True
 
 
 async def open_connection(file: str, **options: Any) -> Connection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from sqlalchemy import RowMapping, case, delete, func, insert, null, select, update
+from sqlalchemy import RowMapping, bindparam, case, delete, func, insert, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import DatabaseNow, upsert
@@ -13,6 +13,8 @@ from services.registry.db.tables import apps, removals, repositories
 
 SECONDS_UNTIL_POLL = select(func.min(repositories.c.polled_at + repositories.c.poll_interval) - DatabaseNow())
 """Seconds until the next poll is due, negative when overdue; NULL without a repository."""
+LOCK = select(apps.c.name).where(apps.c.name == bindparam("app_name")).with_for_update()
+GET_REPOSITORY = select(repositories).where(repositories.c.app == bindparam("app_name"))
 
 
 async def get(conn: AsyncConnection, name: str, *, lock: bool = False) -> App | None:
@@ -20,6 +22,12 @@ async def get(conn: AsyncConnection, name: str, *, lock: bool = False) -> App | 
     query = select(apps).where(apps.c.name == name)
     row = (await conn.execute(query.with_for_update() if lock else query)).mappings().first()
     return _to_app(row) if row else None
+
+
+async def lock(conn: AsyncConnection, name: str) -> None:
+    """Take the app's row lock until the transaction ends. Of SQLite's transactions only one writes at a time."""
+    if conn.dialect.name != "sqlite":
+        await conn.execute(LOCK, {"app_name": name})
 
 
 async def list_apps(conn: AsyncConnection) -> list[App]:
@@ -67,7 +75,7 @@ async def finish_removal(conn: AsyncConnection, name: str) -> None:
 
 
 async def get_repository(conn: AsyncConnection, app: str) -> Repository | None:
-    row = (await conn.execute(select(repositories).where(repositories.c.app == app))).mappings().first()
+    row = (await conn.execute(GET_REPOSITORY, {"app_name": app})).mappings().first()
     return Repository(**row) if row else None
 
 

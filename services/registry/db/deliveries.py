@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import Integer, bindparam, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.common.db import upsert
+from libs.common.db import DatabaseNow, upsert_in
 from services.registry.db.tables import deliveries
 from services.registry.deliveries import Delivery
 
@@ -17,12 +17,28 @@ MAX_REFUSED_PER_MINUTE = 20
 MINUTE_S = 60.0
 ACCEPTED = deliveries.c.status < 400
 REFUSED = deliveries.c.status >= 400
+FIND_ACCEPTED = select(deliveries).where(
+    deliveries.c.app == bindparam("app_name"), deliveries.c.id == bindparam("delivery"), ACCEPTED
+)
+LIMITING_ACCEPTED = select(
+    select(deliveries.c.received_at)
+    .where(deliveries.c.app == bindparam("app_name"), ACCEPTED)
+    .order_by(deliveries.c.received_at.desc())
+    .offset(bindparam("others", type_=Integer))
+    .limit(1)
+    .scalar_subquery()
+    .label("received_at"),
+    DatabaseNow().label("now"),
+)
+"""The time of the newest delivery that has `others` newer ones, and the time now."""
+ADD_ACCEPTED = {
+    dialect: upsert_in(dialect, deliveries).on_conflict_do_nothing() for dialect in ("postgresql", "sqlite")
+}
 
 
 async def find_accepted(conn: AsyncConnection, app: str, delivery: str) -> Delivery | None:
     """The delivery with this id of the forge, if it was handled before."""
-    query = select(deliveries).where(deliveries.c.app == app, deliveries.c.id == delivery, ACCEPTED)
-    row = (await conn.execute(query)).mappings().first()
+    row = (await conn.execute(FIND_ACCEPTED, {"app_name": app, "delivery": delivery})).mappings().first()
     return Delivery(**row) if row else None
 
 
@@ -42,8 +58,7 @@ async def delete_old(conn: AsyncConnection, now: float) -> None:
 
 
 async def add_accepted(conn: AsyncConnection, delivery: Delivery, now: float) -> None:
-    values = {**delivery.__dict__, "received_at": now}
-    await conn.execute(upsert(conn, deliveries).values(**values).on_conflict_do_nothing())
+    await conn.execute(ADD_ACCEPTED[conn.dialect.name], {**delivery.__dict__, "received_at": now})
 
 
 async def add_refused(conn: AsyncConnection, delivery: Delivery, now: float) -> None:
@@ -61,9 +76,8 @@ async def may_add_refused(conn: AsyncConnection, app: str, now: float) -> bool:
     return count < MAX_REFUSED_PER_MINUTE
 
 
-async def seconds_until_accepted(conn: AsyncConnection, app: str, limit: int, now: float) -> float | None:
-    """Seconds until fewer than `limit` were accepted in a minute; None when one more may be now."""
-    recent = (deliveries.c.app == app) & ACCEPTED & (deliveries.c.received_at > now - MINUTE_S)
-    query = select(deliveries.c.received_at).where(recent).order_by(deliveries.c.received_at.desc())
-    oldest = (await conn.execute(query.offset(limit - 1).limit(1))).scalar()
-    return None if oldest is None else max(0.0, float(oldest) + MINUTE_S - now)
+async def seconds_until_accepted(conn: AsyncConnection, app: str, limit: int) -> tuple[float | None, float]:
+    """Seconds until fewer than `limit` were accepted in a minute, None when one more may be now; and the time."""
+    row = (await conn.execute(LIMITING_ACCEPTED, {"app_name": app, "others": limit - 1})).one()
+    seconds = None if row.received_at is None else row.received_at + MINUTE_S - row.now
+    return (seconds if seconds is not None and seconds > 0 else None), row.now

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, Update, delete, exists, func, insert, select, update
+from sqlalchemy import RowMapping, Select, Update, bindparam, delete, exists, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.common.frozen import copy_with
 from libs.common.manifests.catalog import Catalog, CatalogJson
 from services.registry.db.ids import new_id
-from services.registry.db.tables import deployments, revisions, steps
+from services.registry.db.tables import deployments, repositories, revisions, steps
 from services.registry.deployments.push_decision import PushContext
-from services.registry.deployments.state import Deployment, DeploymentStep
+from services.registry.deployments.state import OPEN_STATUSES, Deployment, DeploymentStep
 
 REGISTRY, SCHEDULER = "registry", "scheduler"
 COLUMNS = [column for column in deployments.c if column.name not in ("reported_warnings", "finished_at")]
+ADD = insert(deployments).returning(*deployments.c)
 
 
 async def add(
@@ -36,7 +38,7 @@ async def add(
         "promoted_from": repeats.app if repeats is not None and repeats.app != app else None,
     }
     values |= {"errors": [], "warnings": [], "reported_warnings": [], "created_at": now}
-    inserted = await conn.execute(insert(deployments).values(**values).returning(*deployments.c))
+    inserted = await conn.execute(ADD, values)
     return _to_deployment(inserted.mappings().one(), [])
 
 
@@ -79,22 +81,32 @@ async def list_failed_apps(conn: AsyncConnection, apps: Sequence[str]) -> set[st
     return set((await conn.execute(query)).scalars())
 
 
-async def load_push_context(conn: AsyncConnection, app: str, abandoned: str | None, commit: str | None) -> PushContext:
-    """The facts that decide about a push of `commit`."""
-    of_app = deployments.c.app == app
-    newest = select(func.max(deployments.c.seq)).where(of_app, deployments.c.status != "superseded")
-    live = select(func.max(deployments.c.seq)).where(of_app, deployments.c.status == "live")
-    is_known = exists().where(of_app, deployments.c.commit_id == commit).label("commit_known")
-    is_either = deployments.c.seq.in_((newest.scalar_subquery(), live.scalar_subquery()))
-    query = select(deployments, is_known).where(is_either).order_by(deployments.c.seq.desc())
-    rows = list((await conn.execute(query)).mappings())
-    newest_first = await _add_steps(conn, rows)
+async def load_push_context(conn: AsyncConnection, app: str, commit: str | None) -> PushContext:
+    """The facts that decide about a push of `commit`. Only open deployments come with their steps."""
+    rows = list((await conn.execute(PUSH_CONTEXT, {"app_name": app, "pushed": commit})).mappings())
+    steps_of_open = await _load_steps(conn, [row["id"] for row in rows if row["status"] in OPEN_STATUSES])
+    newest_first = [_to_deployment(row, steps_of_open.get(row["id"], [])) for row in rows]
     return PushContext(
-        abandoned,
+        rows[0]["abandoned_head"] if rows else None,
         newest_first[0] if newest_first else None,
         next((deployment for deployment in newest_first if deployment.status == "live"), None),
         any(row["commit_known"] for row in rows),
     )
+
+
+def _select_push_context() -> Select[Any]:
+    """The newest deployment that was not superseded and the live one, each with what is known of app and commit."""
+    of_app = deployments.c.app == bindparam("app_name")
+    newest = select(func.max(deployments.c.seq)).where(of_app, deployments.c.status != "superseded")
+    live = select(func.max(deployments.c.seq)).where(of_app, deployments.c.status == "live")
+    is_known = exists().where(of_app, deployments.c.commit_id == bindparam("pushed")).label("commit_known")
+    abandoned = select(repositories.c.abandoned_head).where(repositories.c.app == bindparam("app_name"))
+    query = select(deployments, is_known, abandoned.scalar_subquery().label("abandoned_head"))
+    is_either = deployments.c.seq.in_((newest.scalar_subquery(), live.scalar_subquery()))
+    return query.where(is_either).order_by(deployments.c.seq.desc())
+
+
+PUSH_CONTEXT = _select_push_context()
 
 
 async def get_previous_live(conn: AsyncConnection, live: Deployment) -> Deployment | None:
@@ -213,6 +225,12 @@ async def _load_with_steps(conn: AsyncConnection, query: Any) -> list[Deployment
 async def _add_steps(conn: AsyncConnection, rows: Sequence[RowMapping]) -> list[Deployment]:
     step_rows = await _load_steps(conn, [row["id"] for row in rows])
     return [_to_deployment(row, step_rows.get(row["id"], [])) for row in rows]
+
+
+async def load_steps(conn: AsyncConnection, deployment: Deployment) -> Deployment:
+    """With its steps."""
+    rows = await _load_steps(conn, [deployment.id])
+    return copy_with(deployment, steps=tuple(rows.get(deployment.id, [])))
 
 
 async def _load_steps(conn: AsyncConnection, ids: list[str]) -> dict[str, list[DeploymentStep]]:

@@ -8,9 +8,8 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from libs.common import log
-from libs.common.db import database_time
 from libs.common.frozen import copy_with
-from services.registry.db import Connection, apps, deployments
+from services.registry.db import Connection, apps, deliveries, deployments
 from services.registry.deliveries import Delivery
 from services.registry.dependencies import Dependencies
 from services.registry.deployments.push_decision import PushContext, PushDecision, decide_push, find_existing_deployment
@@ -57,12 +56,11 @@ async def _record_push(
 ) -> tuple[int, Deployment]:
     """HTTP status and deployment of the response, decided under the app's row lock. Raises HeadNeeded."""
     async with deps.database.write() as conn:
-        await apps.get(conn, delivery.app, lock=True)
-        now = await database_time(conn)
-        context = await _load_context(conn, delivery.app, change)
+        await apps.lock(conn, delivery.app)
+        now = await deps.delivery_log.require_rate(conn, delivery.app)
+        context = await deployments.load_push_context(conn, delivery.app, change.commit)
         status, deployment = await _apply_decision(conn, delivery.app, change, head, context, caused_by, now)
-        accepted = copy_with(delivery, status=status, deployment=deployment.id)
-        await deps.delivery_log.add_accepted(conn, accepted, now)
+        await deliveries.add_accepted(conn, copy_with(delivery, status=status, deployment=deployment.id), now)
     return status, deployment
 
 
@@ -79,20 +77,14 @@ async def _apply_decision(
     if decision is PushDecision.JOIN and context.newest is not None:
         return 202, context.newest
     if decision is PushDecision.NOTHING_NEW and context.live is not None:
-        return 200, context.live
+        return 200, await deployments.load_steps(conn, context.live)
     if decision is PushDecision.ASK_GIT:
         if head is None:
             raise HeadNeeded
         if head.commit is not None and (existing := find_existing_deployment(head.commit, context)) is not None:
             await apps.record_head(conn, ns, head.commit)
-            return 200 if existing.status == "live" else 202, existing
+            return 200 if existing.status == "live" else 202, await deployments.load_steps(conn, existing)
     return 202, await deployments.add(conn, ns, DeploymentTrigger.PUSH, now, caused_by)
-
-
-async def _load_context(conn: Connection, ns: str, change: Change) -> PushContext:
-    repository = await apps.get_repository(conn, ns)
-    abandoned = repository.abandoned_head if repository else None
-    return await deployments.load_push_context(conn, ns, abandoned, change.commit)
 
 
 def deployment_response(status: int, deployment: Deployment | None) -> Response:

@@ -176,6 +176,7 @@ async def test_a_push_of_the_live_commit_is_200_with_the_live_deployment(
     answer = await forge.push(working_copy.git("rev-parse", "HEAD"))
     assert answer.status == 200
     assert (answer.body["status"], answer.body["commit"]) == ("live", working_copy.git("rev-parse", "HEAD"))
+    assert answer.body["steps"] == (await registry.get_newest())["steps"] != []
 
 
 async def test_an_older_push_that_arrives_late_does_not_go_live(registry: Registry, working_copy: WorkingCopy) -> None:
@@ -185,7 +186,7 @@ async def test_an_older_push_that_arrives_late_does_not_go_live(registry: Regist
     await forge.push(second)
     live = await registry.make_live()
     late = await forge.push(first)
-    assert (late.status, late.body["id"]) == (200, live["id"])
+    assert (late.status, late.body["id"], late.body["steps"]) == (200, live["id"], live["steps"])
     never_seen = await forge.push("e" * 40)
     assert never_seen.status == 202
     ended = await registry.wait_for_status("superseded", "starting", deployment=never_seen.body["id"])
