@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from libs.common.errors import TooManyRequests
-from services.gateway.proxy.forwarded import get_client_network
+from libs.common.http.client_network import get_client_network
 
 MAX_BUCKETS = 10_000
 """Buckets kept for each limit; the least recently used is dropped."""

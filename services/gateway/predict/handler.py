@@ -6,6 +6,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 
 from libs.common.errors import MeshError, Unavailable
+from libs.common.http.client_network import get_client_network
 from libs.common.identity import ANONYMOUS, HEADER_USER, OWNER_USER
 from libs.common.protocol.route_table import Api, Endpoint
 from libs.common.settings import Settings
@@ -16,7 +17,7 @@ from services.gateway.predict.load_balancer import Caller, InstancePicker, LoadB
 from services.gateway.predict.load_reporter import LoadReporter
 from services.gateway.predict.rate_limiter import RateLimiter
 from services.gateway.proxy.body import Body
-from services.gateway.proxy.forwarded import TrustedProxies, get_client_network
+from services.gateway.proxy.forwarded import TrustedProxies
 from services.gateway.proxy.proxy_call import ProxyCall, Upstream
 from services.gateway.proxy.request import CREDENTIAL_HEADERS, TIMEOUT_HEADER, Request
 from services.gateway.proxy.response_writer import ResponseWriter

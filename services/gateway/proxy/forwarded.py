@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from libs.common.settings import BadSetting
 from services.gateway.proxy.request import CREDENTIAL_HEADERS, Request
 from services.gateway.proxy.upstream_connection import Headers
 
 X_FORWARDED_FOR, FORWARDED = b"x-forwarded-for", b"forwarded"
-IPV6_PREFIX_BITS = 64
-"""The IPv6 prefix that a provider assigns to one customer."""
 
 
 class TrustedProxies:
@@ -97,15 +95,3 @@ def _build_origin_headers(peer: str, proto: str, host: bytes) -> Headers:
         (b"x-forwarded-host", host),
         (b"forwarded", b'for=%b;host="%b";proto=%b' % (node, host.replace(b'"', b""), scheme)),
     ]
-
-
-@lru_cache(maxsize=4096)
-def get_client_network(address: str) -> str:
-    """What counts as one client: an IPv4 address, or an IPv6 /64."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address[:64]
-    if isinstance(parsed, IPv6Address):
-        return str(parsed.ipv4_mapped or IPv6Network((int(parsed), IPV6_PREFIX_BITS), strict=False))
-    return str(parsed)

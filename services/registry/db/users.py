@@ -53,7 +53,10 @@ class User:
 
 
 async def add(conn: AsyncConnection, user: User) -> bool:
-    """False when the name is taken."""
+    """False when the name is taken, or one that differs only in case."""
+    alike = select(users.c.name).where(func.lower(users.c.name) == user.name.lower())
+    if (await conn.execute(alike)).first() is not None:
+        return False
     statement = upsert(conn, users).values(**asdict(user)).on_conflict_do_nothing()
     return (await conn.execute(statement)).rowcount > 0
 
@@ -68,15 +71,16 @@ async def list_users(conn: AsyncConnection) -> list[User]:
     return [_to_user(row) for row in (await conn.execute(select(users).order_by(users.c.name))).mappings()]
 
 
-async def lock_setup(conn: AsyncConnection) -> None:
-    """One at a time makes the first administrator; until the transaction ends."""
+async def lock_administrators(conn: AsyncConnection) -> None:
+    """One at a time makes the first administrator, or may remove the last; until the transaction ends."""
     counter = upsert(conn, counters).values(name="setup", value=1)
     await conn.execute(counter.on_conflict_do_update(index_elements=["name"], set_={"value": counters.c.value + 1}))
 
 
 async def count_administrators(conn: AsyncConnection) -> int:
-    """Those that may sign in."""
-    query = select(func.count()).where(users.c.is_administrator, users.c.disabled_at.is_(None))
+    """Those that can sign in: neither disabled nor only invited."""
+    is_usable = users.c.disabled_at.is_(None) & users.c.password_hash.is_not(None)
+    query = select(func.count()).where(users.c.is_administrator, is_usable)
     return int((await conn.execute(query)).scalar_one())
 
 

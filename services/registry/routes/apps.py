@@ -27,7 +27,7 @@ from libs.common.times import iso_time
 from services.registry.accounts.roles import may_create_apps
 from services.registry.app_creation import add_app
 from services.registry.apps import App
-from services.registry.db import access_feed, apps, deployments
+from services.registry.db import access_feed, apps, deployments, sessions
 from services.registry.dependencies import AppNotFound, CallerDep, Dependencies, DependenciesDep
 from services.registry.deployments.state import Deployment
 from services.registry.published_apis import list_apis
@@ -103,6 +103,8 @@ async def create_app(body: NewApp, deps: DependenciesDep, caller: CallerDep, res
         if caller.person:
             raise Forbidden("only who is a developer of some app may create others; ask an administrator for that role")
         caller.require_scope("write", body.name)
+    elif await _is_limited(deps, caller):
+        caller.require_scope("write", body.name)
     if body.name in RESERVED_NAMESPACES:
         raise Invalid(f'"{body.name}" is reserved; choose another name')
     if body.template is None and body.parameters:
@@ -117,6 +119,14 @@ async def create_app(body: NewApp, deps: DependenciesDep, caller: CallerDep, res
     async with deps.database.write() as conn:
         await add_app(conn, app, caller, await database_time(conn))
     return cast(NewAppJson, await _load_app(app.name, deps))
+
+
+async def _is_limited(deps: Dependencies, caller: Caller) -> bool:
+    """Whether the caller's personal token is for some apps only, or may not decide about any."""
+    async with deps.database.read() as conn:
+        session = await sessions.get(conn, caller.session)
+    scopes = () if session is None else session.scopes
+    return scopes is not None and not {"admin", "write"}.intersection(scopes)
 
 
 async def _create_from_template(

@@ -13,6 +13,7 @@ from libs.common.http.documented_router import DocumentedRouter
 from libs.common.http.response_shapes import AppName, Page, response_shape
 from libs.common.manifests import quantities
 from libs.common.scopes import limit_scopes
+from libs.common.storable_text import StorableText
 from services.registry import token_texts
 from services.registry.accounts.passwords import check_new_password
 from services.registry.accounts.roles import RoleName
@@ -58,8 +59,8 @@ class MeChange(BaseModel):
 
     language: Literal["en", "ru"] | None = None
     theme: Literal["light", "dark"] | None = None
-    password: str | None = None
-    current_password: str | None = None
+    password: StorableText | None = None
+    current_password: StorableText | None = None
 
 
 class NewPersonalToken(BaseModel):
@@ -120,8 +121,7 @@ async def _hash_new_password(deps: Dependencies, name: str, body: MeChange, addr
     check_new_password(body.password or "")
     if body.current_password is None:
         raise Invalid("send the present password as current_password")
-    deps.sign_in_throttle.check(name, address)
-    deps.sign_in_throttle.count_failure(name, address)
+    deps.sign_in_throttle.count_attempt(name, address)
     async with deps.database.read() as conn:
         user = await users.get(conn, name)
     if not await deps.passwords.is_right(user.password_hash if user is not None else None, body.current_password):

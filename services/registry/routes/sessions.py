@@ -17,10 +17,11 @@ from libs.common.manifests.fields import UserName
 from libs.common.storable_text import StorableText
 from libs.common.times import iso_time
 from services.registry.accounts.links import add_link, find_link, use_link
+from services.registry.accounts.names import AccountName
 from services.registry.accounts.passwords import check_new_password
 from services.registry.accounts.sessions import OpenedSession, open_session
 from services.registry.db import Connection, sessions, users
-from services.registry.db.sessions import Session, SessionJson
+from services.registry.db.sessions import LinkKind, Session, SessionJson
 from services.registry.db.users import User
 from services.registry.dependencies import CallerDep, Dependencies, DependenciesDep
 from services.registry.token_texts import constant_time_equal
@@ -56,8 +57,8 @@ class AcceptedLink(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     token: StorableText
-    name: Annotated[UserName, Field(examples=["petrova"])] | None = None
-    password: Annotated[str, Field(examples=["correct horse battery"])]
+    name: Annotated[AccountName, Field(examples=["petrova"])] | None = None
+    password: Annotated[StorableText, Field(examples=["correct horse battery"])]
 
 
 class SignIn(BaseModel):
@@ -92,7 +93,7 @@ async def accept_link(body: AcceptedLink, deps: DependenciesDep) -> OpenedSessio
         if is_setup:
             user = await _add_first_administrator(conn, body.name, hashed, now)
         else:
-            user = await use_link(conn, body.token, "invitation", now)
+            user = await _use_link(conn, body.token, "invitation", now)
             await users.set_columns(conn, user, password_hash=hashed)
             await sessions.remove_all(conn, user, "session")
         opened = await open_session(conn, user, now)
@@ -101,7 +102,7 @@ async def accept_link(body: AcceptedLink, deps: DependenciesDep) -> OpenedSessio
 
 async def _add_first_administrator(conn: Connection, name: str | None, password_hash: str, now: float) -> str:
     """Raises Gone, Invalid, Conflict."""
-    await users.lock_setup(conn)
+    await users.lock_administrators(conn)
     if await users.count_administrators(conn):
         raise Gone("this mesh has an administrator already; ask for an invitation")
     if name is None:
@@ -119,8 +120,7 @@ async def sign_in(body: SignIn, deps: DependenciesDep, caller: CallerDep) -> Ope
         return await _sign_in_with_link(deps, body.link)
     if body.name is None or body.password is None:
         raise Invalid("send name and password, or link")
-    deps.sign_in_throttle.check(body.name, caller.address)
-    deps.sign_in_throttle.count_failure(body.name, caller.address)  # before the check: attempts at once count, too
+    deps.sign_in_throttle.count_attempt(body.name, caller.address)
     async with deps.database.read() as conn:
         user = await users.get(conn, body.name)
     stored = user.password_hash if user is not None and user.disabled_at is None else None
@@ -136,10 +136,16 @@ async def sign_in(body: SignIn, deps: DependenciesDep, caller: CallerDep) -> Ope
 async def _sign_in_with_link(deps: Dependencies, token: str) -> OpenedSessionJson:
     async with deps.database.write() as conn:
         now = await database_time(conn)
-        user = await use_link(conn, token, "sign-in", now)
-        if not await _is_usable(conn, user):
-            raise Gone("the account of this link is disabled")
+        user = await _use_link(conn, token, "sign-in", now)
         return _to_json(await open_session(conn, user, now))
+
+
+async def _use_link(conn: Connection, token: str, kind: LinkKind, now: float) -> str:
+    """The user of the link. Locks the account first, as its deletion does. Raises Gone, which leaves the link."""
+    link = await find_link(conn, token, kind, now)
+    if not await _is_usable(conn, link.user):
+        raise Gone("the account of this link is disabled")
+    return await use_link(conn, token, kind, now)
 
 
 async def _is_usable(conn: Connection, name: str) -> bool:

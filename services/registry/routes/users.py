@@ -12,9 +12,9 @@ from libs.common.db import database_time
 from libs.common.errors import Conflict, NotFound
 from libs.common.http.documented_router import DocumentedRouter
 from libs.common.http.response_shapes import Page, Time, response_shape
-from libs.common.manifests.fields import UserName
 from libs.common.times import iso_time
 from services.registry.accounts.links import add_link
+from services.registry.accounts.names import AccountName
 from services.registry.db import Connection, members, sessions, users
 from services.registry.db.users import User, UserJson
 from services.registry.dependencies import CallerDep, DependenciesDep
@@ -37,7 +37,7 @@ class NewUser(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Annotated[UserName, Field(examples=["petrova"])]
+    name: Annotated[AccountName, Field(examples=["petrova"])]
     administrator: bool = False
 
 
@@ -99,6 +99,7 @@ async def change_user(name: str, body: UserChange, deps: DependenciesDep, caller
     """A disabled account is refused everywhere within a second; its sessions end."""
     caller.require_scope("admin")
     async with deps.database.write() as conn:
+        await users.lock_administrators(conn)
         user = await users.get(conn, name, lock=True)
         if user is None:
             raise UserNotFound(name)
@@ -122,6 +123,7 @@ async def delete_user(name: str, deps: DependenciesDep, caller: CallerDep) -> No
     """With sessions, tokens and roles. Runs and files stay, under the name; whoever gets the name later gets them."""
     caller.require_scope("admin")
     async with deps.database.write() as conn:
+        await users.lock_administrators(conn)
         user = await users.get(conn, name, lock=True)
         if user is None:
             raise UserNotFound(name)

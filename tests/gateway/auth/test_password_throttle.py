@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from libs.common.errors import TooManyRequests
+from libs.common.http.client_network import get_client_network
 from services.gateway.auth.password_throttle import NETWORK_LIMIT, USER_LIMIT, PasswordThrottle
-from services.gateway.proxy.forwarded import get_client_network
 from tests.gateway.fake_clock import FakeClock
 
 
