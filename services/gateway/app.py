@@ -109,12 +109,19 @@ class Gateway:
             await self._respond(request, receive, response)
         except ClientDisconnected:
             self._log.debug("Client disconnected", path=request.raw_path)
+        except asyncio.CancelledError:
+            if request.access_watch is None or request.access_watch.refusal is None:
+                raise
+            _uncancel_task()
+            await self._send_error(request.access_watch.refusal, request, response)
         except MeshError as error:
             await self._send_error(error, request, response)
         except Exception as error:  # noqa: BLE001  a bug: the caller gets the request id, the log the traceback
             self._log.error("Request crashed in the gateway", path=request.raw_path, exc_info=error)
             await self._send_error(MeshError(), request, response)
         finally:
+            if request.access_watch is not None:
+                request.access_watch.stop()
             elapsed = time.perf_counter() - started
             self._metrics.count_request(request.method, response.status, elapsed)
             if self._tracing is not None:
@@ -164,3 +171,9 @@ class Gateway:
         except InvalidAppCredentials:
             table = await self._auth_refresh.wait_for_update(table, route.ns, request)
             await self._dispatcher.handle(table, route, request, receive, response)
+
+
+def _uncancel_task() -> None:
+    """This task goes on: not the server canceled it."""
+    if (task := asyncio.current_task()) is not None:
+        task.uncancel()

@@ -14,6 +14,7 @@ from services.gateway.auth.csrf import CsrfGuard
 from services.gateway.auth.passwords import PasswordChecker
 from services.gateway.auth.tokens import TokenVerifier, hash_secret
 from services.gateway.http_errors import InvalidAppCredentials, MissingCredentials
+from services.gateway.proxy.access_watch import AccessWatch
 from services.gateway.proxy.forwarded import TrustedProxies
 from services.gateway.proxy.request import Request
 from services.gateway.routing.route_table import App
@@ -21,6 +22,7 @@ from services.gateway.routing.route_table import App
 MAX_CACHED_CREDENTIALS = 10_000
 """Credentials cached for each app; the cache is emptied when it is full."""
 READ_METHODS = ("GET", "HEAD")
+ROLE_LOST = "your role has changed since this call began; call again"
 
 
 @dataclass(frozen=True)
@@ -80,15 +82,17 @@ class Authenticator:
             credentials = parse_credentials(headers)
             user = await self._find_user(app, api, credentials, request)
             if user is None:
-                return await self._find_bearer_or_anonymous(app, api, credentials, method or request.method)
+                return await self._find_bearer_or_anonymous(app, api, credentials, request, method)
             if len(app.auth_cache) >= MAX_CACHED_CREDENTIALS:
                 app.auth_cache.clear()
             app.auth_cache[cache_key] = user
         return user
 
-    async def _find_bearer_or_anonymous(self, app: App, api: Api, credentials: Credentials, method: str) -> str:
+    async def _find_bearer_or_anonymous(
+        self, app: App, api: Api, credentials: Credentials, request: Request, method: str
+    ) -> str:
         """The user of the bearer token, or the anonymous one where the API allows it. Raises InvalidAppCredentials."""
-        user = await self._find_bearer_user(app, credentials, method, required=not api.auth.none)
+        user = await self._find_bearer_user(app, credentials, request, method, required=not api.auth.none)
         if not user and api.auth.none and (api.auth.is_open or not credentials.is_present):
             user = ANONYMOUS
         if not user:
@@ -113,7 +117,7 @@ class Authenticator:
         if user is not None:
             user_apis = [api for api, api_user in zip(closed_apis, users, strict=True) if api_user == user]
             return Identity(user, _list_pipeline_names([*user_apis, *open_apis]))
-        bearer_user = await self._find_bearer_user(app, credentials, request.method, required=not open_apis)
+        bearer_user = await self._find_bearer_user(app, credentials, request, required=not open_apis)
         if bearer_user == OWNER_USER:
             return Identity(OWNER_USER, frozenset({"*"}))
         if bearer_user:
@@ -126,11 +130,10 @@ class Authenticator:
 
     async def authenticate_files(self, app: App, request: Request, method: str = "") -> str:
         """The user whose files are requested. Raises NotFound, InvalidAppCredentials, Forbidden, TooManyRequests."""
-        method = method or request.method
         api = app.find_api("files")
         if api is None:
             credentials = parse_credentials(request.by_name)
-            if await self._find_bearer_user(app, credentials, method, required=False) == OWNER_USER:
+            if await self._find_bearer_user(app, credentials, request, method, required=False) == OWNER_USER:
                 return OWNER_USER
             raise NotFound(f"{app.ns} publishes no files; an APIComponent with files would publish them")
         user = await self.authenticate_api(app, api, request, method)
@@ -166,22 +169,35 @@ class Authenticator:
             name if api.auth.basic in matching else (key_user or None) if api.auth.api_key else None for api in apis
         ]
 
-    async def _find_bearer_user(self, app: App, credentials: Credentials, method: str, *, required: bool) -> str:
+    async def _find_bearer_user(
+        self, app: App, credentials: Credentials, request: Request, method: str = "", *, required: bool
+    ) -> str:
         """The user for whom a bearer token calls: OWNER_USER for developers and owners; empty when it is for no role.
 
-        Raises Forbidden when the role does not suffice, Unavailable only when `required`.
+        The response ends when that changes. Raises Forbidden when the role does not suffice, Unavailable only when
+        `required`.
         """
-        if credentials.bearer is None:
+        bearer = credentials.bearer
+        if bearer is None:
             return ""
+        method = method or ("WEBSOCKET" if request.take_transport is not None else request.method)
         try:
-            caller = await self._tokens.verify(credentials.bearer)
+            caller = await self._tokens.verify(bearer)
         except MissingCredentials:
             return ""
         except Unavailable:
             if required:
                 raise
             return ""
-        return find_role_user(caller, app.ns, method)
+        user = find_role_user(caller, app.ns, method)
+
+        async def check_user() -> None:
+            if find_role_user(await self._tokens.verify(bearer), app.ns, method) != user:
+                raise Forbidden(ROLE_LOST)
+
+        if user and request.access_watch is None:
+            request.access_watch = AccessWatch(check_user)
+        return user
 
 
 def find_role_user(caller: Caller, ns: str, method: str) -> str:
@@ -189,6 +205,8 @@ def find_role_user(caller: Caller, ns: str, method: str) -> str:
     if caller.has_scope("develop", ns):
         return OWNER_USER
     if caller.person and caller.has_scope("call", ns):
+        if caller.person in (OWNER_USER, ANONYMOUS):
+            raise Forbidden(f'a person named "{caller.person}" cannot call apps; ask an administrator for another name')
         return caller.person
     if not caller.has_scope("read", ns):
         return ""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 from starlette.types import Receive
 
+from libs.common.errors import Forbidden
 from libs.common.identity import (
     HEADER_ADDRESS,
     HEADER_PERSON,
@@ -12,12 +15,15 @@ from libs.common.identity import (
     HEADER_TOKEN_NAME,
     HEADER_USER,
     OWNER_USER,
+    Caller,
 )
-from services.gateway.auth.authenticator import parse_credentials
+from libs.common.scopes import INCLUDED_BY
+from services.gateway.auth.authenticator import ROLE_LOST, parse_credentials
 from services.gateway.auth.tokens import TokenVerifier
 from services.gateway.handlers.service_forwarder import ServiceForwarder, encode_header
 from services.gateway.http_errors import MissingCredentials
 from services.gateway.internal_client import InternalServices
+from services.gateway.proxy.access_watch import AccessWatch
 from services.gateway.proxy.content_encoding import decode_body
 from services.gateway.proxy.forwarded import TrustedProxies
 from services.gateway.proxy.request import Request
@@ -53,7 +59,8 @@ class PlatformApiHandler:
             if bearer is None:
                 raise MissingCredentials()
             caller = await self._tokens.verify(bearer)
-            request.user = caller.token_name
+            request.user = caller.person or caller.token_name
+            request.access_watch = AccessWatch(lambda: self._check_scopes(bearer, request, caller))
             identity += [
                 encode_header(HEADER_USER, OWNER_USER),
                 encode_header(HEADER_TOKEN_NAME, caller.token_name),
@@ -68,6 +75,18 @@ class PlatformApiHandler:
         finally:
             if bearer is not None and request.method not in SAFE_METHODS:
                 self._tokens.ask_again(bearer)  # who has created an app owns it from the next call on
+
+    async def _check_scopes(self, bearer: str, request: Request, before: Caller) -> None:
+        """Raises Forbidden when the caller lost a scope since, for the app of the path or where that names none."""
+        caller, app = await self._tokens.verify(bearer), find_app(request.raw_path)
+        if any(before.has_scope(scope, app) and not caller.has_scope(scope, app) for scope in INCLUDED_BY):
+            raise Forbidden(ROLE_LOST)
+
+
+def find_app(raw_path: str) -> str | None:
+    """The app that a path such as `/api/v1/apps/texts/…` names."""
+    parts = raw_path.split("/")
+    return unquote(parts[4]) if parts[3:4] == ["apps"] and len(parts) > 4 else None
 
 
 def is_sign_in(request: Request) -> bool:

@@ -12,6 +12,7 @@ from starlette.types import Scope
 from libs.common.http.request_id import accept_request_id
 from libs.common.http.upgrade import list_tokens
 from libs.common.http.uvicorn.protocol import DETACH_TRANSPORT
+from services.gateway.proxy.access_watch import AccessWatch
 from services.gateway.proxy.cookies import remove_session_cookie
 from services.gateway.proxy.tunnel import TakeTransport
 from services.gateway.proxy.upstream_connection import Headers
@@ -47,6 +48,8 @@ class Request:
     """The app on whose own host the request arrived; empty on a host that apps share."""
     take_transport: TakeTransport | None = None
     """Takes over the connection for a WebSocket; set where the client offers that upgrade."""
+    access_watch: AccessWatch | None = None
+    """Ends the response when the caller's bearer token is refused; set when one let the caller in."""
 
     @property
     def accepts_html(self) -> bool:

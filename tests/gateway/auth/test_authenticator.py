@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from libs.common.errors import Forbidden
+from libs.common.identity import ANONYMOUS, OWNER_USER, Caller
 from services.gateway.auth import auth_refresh
 from services.gateway.auth.auth_refresh import AuthRefresh
+from services.gateway.auth.authenticator import find_role_user
 from services.gateway.routing.route_table import RouteTable
 from tests.gateway.mesh import ALICE, CHEAP_HASHER, DEADLINE_S, Mesh, app_document, basic_auth, bearer_auth, wait_until
 
@@ -125,3 +128,11 @@ async def test_an_owner_reaches_files_and_runs_that_nobody_published(mesh: Mesh)
     )
     status, _, problem = await mesh.call("GET", "/bare/runs", headers=ALICE)
     assert (status, problem["detail"]) == (404, "bare has no runs: it publishes neither a pipeline nor a function")
+
+
+@pytest.mark.parametrize("name", [OWNER_USER, ANONYMOUS])
+def test_a_caller_is_never_the_owner_user_by_name(name: str) -> None:
+    caller = Caller(person=name, scopes=frozenset({"call:demo"}))
+    with pytest.raises(Forbidden, match="another name"):
+        find_role_user(caller, "demo", "POST")
+    assert find_role_user(Caller(person="ivanov", scopes=frozenset({"call:demo"})), "demo", "POST") == "ivanov"

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from libs.common import identity
+from libs.common.passwords import HASHER
 from services.registry.accounts import passwords
 from services.registry.accounts.passwords import PasswordChecks, SignInThrottle
 from services.registry.db import Connection, users
@@ -154,7 +155,7 @@ async def test_only_so_many_passwords_wait_for_their_check(monkeypatch: pytest.M
     results = await asyncio.gather(*(checks.is_right(None, "x") for _ in range(20)), return_exceptions=True)
     assert [str(result) for result in results].count("False") == 4
     assert {type(result).__name__ for result in results[4:]} == {"TooManyRequests"}
-    assert await checks.is_right(passwords.HASHER.hash(PASSWORD), PASSWORD)
+    assert await checks.is_right(HASHER.hash(PASSWORD), PASSWORD)
 
 
 async def test_a_flood_of_sign_ins_is_refused_at_once_and_others_are_let_in(registry: Registry) -> None:
