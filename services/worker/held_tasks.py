@@ -16,6 +16,8 @@ from services.worker.lease import Lease
 
 STAGE_UPDATE_DELAY_S = 0.1
 """Delay of a heartbeat about a stage; a short stage ends within it."""
+STAGE_UPDATE_INTERVAL_S = 0.3
+"""The shortest time between two of them, which say more together while stages follow each other."""
 Order = Literal["stop", "gone", "return"]
 """`stop`: end it and report. `gone`: the lease is over, discard it. `return`: this worker stops, hand it back."""
 
@@ -112,7 +114,9 @@ class HeldTasks:
         self._tasks: dict[tuple[str, int], HeldTask] = {}
         self.changed = asyncio.Event()
         self.draining = False
-        self._delayed_change: asyncio.TimerHandle | None = None
+        self._planned_update: asyncio.TimerHandle | None = None
+        self._last_update = 0.0
+        """When the last heartbeat about stages was asked for, on the event loop's clock."""
         self._removed = asyncio.Event()
 
     def add(self, lease: Lease) -> HeldTask | None:
@@ -133,14 +137,22 @@ class HeldTasks:
         """Send changes of instances immediately, as requests may wait for them; those of stages after a delay."""
         if lease.kind == "instance":
             self.changed.set()
-        elif self._delayed_change is None or self._delayed_change.when() < asyncio.get_running_loop().time():
-            self._delayed_change = asyncio.get_running_loop().call_later(STAGE_UPDATE_DELAY_S, self.changed.set)
+        elif self._planned_update is None:
+            loop = asyncio.get_running_loop()
+            at = max(loop.time() + STAGE_UPDATE_DELAY_S, self._last_update + STAGE_UPDATE_INTERVAL_S)
+            self._planned_update = loop.call_at(at, self._ask_for_update)
+
+    def _ask_for_update(self) -> None:
+        self._planned_update, self._last_update = None, asyncio.get_running_loop().time()
+        self.changed.set()
 
     async def wait_for_change(self, timeout: float) -> None:
-        """Return at the next change, or after `timeout` seconds."""
+        """Return at the next change, or after `timeout` seconds without one, planned ones included."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self.changed.wait()
+        if self._planned_update is not None:
+            await self.changed.wait()
 
     async def wait_for_free_slot(self) -> None:
         await self._wait_for(lambda: self.free_slots > 0)
