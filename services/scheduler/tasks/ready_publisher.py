@@ -20,7 +20,7 @@ from services.scheduler.model.task import ReadyTask
 DEFAULT_CLASSES = ("cpu", "gpu")
 MAX_DIRECT_DISPATCH = 8
 """More tasks that become ready together are left to the relay, which orders them."""
-WINDOW_REFRESH_S = 0.2
+WINDOW_REFRESH_S = 0.5
 """While workers claim tasks, the relay counts the waiting messages again after this time,"""
 WINDOW_REFRESH_CLAIMS = 16
 """or after this many claims."""
