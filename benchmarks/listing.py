@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.figures import Figure, Finding, Unmeasured, median_ms
 from libs.common.db import Database
-from services.scheduler.db import metadata, open_database, ready_tasks, tasks
+from services.scheduler.db import metadata, open_database, ready_tasks, task_claims, tasks
 from services.scheduler.db import runs as run_rows
 from services.scheduler.model.run import Run
 from services.scheduler.model.run_plan import RunPlan
@@ -124,7 +124,7 @@ async def claim_ms(database: Database) -> float:
         async with database.write() as c:
             (found,) = (await ready_tasks.list_next_ready(c, "w", ["cpu"], kinds=("stage", "instance"))).tasks
             await run_rows.lock_and_bump(c, found.app, found.run or "")
-            await tasks.claim_task(c, found.task, "w", time.time(), 15.0)
+            await task_claims.claim_task(c, found.task, "w", time.time(), 15.0)
             await tasks.update_task(c, found.task, {"state": "ready"})
 
     plan = make_run({"inputs": {"raw": "in/a.csv"}}).plan

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import CursorResult, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import CursorResult, bindparam, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.common.db import DatabaseNow, insert_many
@@ -53,22 +53,6 @@ RENEW_LEASES = (
     update(tasks)
     .where(tuple_(tasks.c.id, tasks.c.token).in_(bindparam("leases", expanding=True)), tasks.c.state == "claimed")
     .values(lease_until=bindparam("until"))
-)
-CLAIM = (
-    UPDATE.where(tasks.c.state == "ready", tasks.c.stop_requested.is_(False))
-    .values(
-        state="claimed",
-        worker=bindparam("worker_name"),
-        token=tasks.c.token + 1,
-        attempt=tasks.c.attempt + 1,
-        lease_until=bindparam("until"),
-        phase="claimed",
-        reason=None,
-        detail=None,
-        progress=None,
-        started_at=func.coalesce(tasks.c.started_at, bindparam("now")),
-    )
-    .returning(tasks)
 )
 END_ATTEMPT = update(attempts).where(
     attempts.c.task == bindparam("task_id"), attempts.c.token == bindparam("lease_token")
@@ -142,19 +126,6 @@ async def list_instances(conn: AsyncConnection, app: str) -> list[Task]:
 async def update_task(conn: AsyncConnection, task: str, columns: Mapping[str, Any]) -> None:
     if columns:
         await conn.execute(UPDATE, {"task_id": task, **task_to_row(columns)})
-
-
-async def claim_task(conn: AsyncConnection, task: str, worker: str, now: float, lease: float) -> Task | None:
-    """Claim a ready task for a worker, with a new token and attempt; None when it is not ready any more."""
-    params = {"task_id": task, "worker_name": worker, "until": now + lease, "now": now}
-    row = (await conn.execute(CLAIM, params)).mappings().first()
-    if row is None:
-        return None
-    claimed = task_from_row(row)
-    TaskRunCache.for_connection(conn).put(task, (claimed.app, claimed.run))
-    attempt = {"task": task, "token": claimed.token, "attempt": claimed.attempt, "worker": worker, "started_at": now}
-    await conn.execute(insert(attempts), [attempt])
-    return claimed
 
 
 async def end_attempt(

@@ -17,7 +17,7 @@ from libs.common.protocol.instance import InstanceSpec
 from libs.common.protocol.stage import StageSpec
 from libs.common.settings import Settings
 from services.scheduler.credential_encryption import instance_token
-from services.scheduler.db import Connection, ready_tasks, runs, tasks
+from services.scheduler.db import Connection, ready_tasks, runs, task_claims, tasks
 from services.scheduler.model.reason import reason
 from services.scheduler.model.run import Run
 from services.scheduler.model.task import ClaimCandidate, ClaimCandidates, Task
@@ -85,7 +85,7 @@ async def _claim_first(
     if run_id and run is None:
         return None
     for candidate in takewhile(lambda other: other.run == run_id, candidates):
-        if task := await tasks.claim_task(conn, candidate.task, worker, now, lease):
+        if task := await task_claims.claim_task(conn, candidate.task, worker, now, lease):
             return task, run
     return None
 

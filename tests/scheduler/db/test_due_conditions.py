@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scheduler.db import autoscaling, callbacks, due_conditions, open_database, tables, tasks
+from services.scheduler.db import autoscaling, callbacks, due_conditions, open_database, tables, task_claims, tasks
 from services.scheduler.model.autoscaling import ScaleState, ScalingBounds
 from services.scheduler.model.callback import Delivery
 from tests.scheduler.tasks.rows import task
@@ -29,7 +29,7 @@ async def test_a_task_is_ready_until_a_worker_claims_it(conn: AsyncConnection) -
     assert not (await due_conditions.find_due_work(conn, NOW)).ready
     await tasks.add(conn, [task("fit", "ready")])
     assert (await due_conditions.find_due_work(conn, NOW)).ready
-    assert await tasks.claim_task(conn, "fit", "worker", NOW, 15.0)
+    assert await task_claims.claim_task(conn, "fit", "worker", NOW, 15.0)
     assert not (await due_conditions.find_due_work(conn, NOW)).ready
 
 
