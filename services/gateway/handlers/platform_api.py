@@ -54,12 +54,12 @@ class PlatformApiHandler:
     async def handle(self, route: Route, request: Request, receive: Receive, response: ResponseWriter) -> None:
         """Raises MissingCredentials, Unavailable."""
         identity: Headers = [encode_header(HEADER_ADDRESS, self._trusted_proxies.get_client_address(request))]
-        bearer = parse_credentials(request.by_name).bearer
+        bearer, person = parse_credentials(request.by_name).bearer, ""
         if not (route.open or is_sign_in(request)):
             if bearer is None:
                 raise MissingCredentials()
             caller = await self._tokens.verify(bearer)
-            request.user = caller.person or caller.token_name
+            person, request.user = caller.person, caller.person or caller.token_name
             request.access_watch = AccessWatch(lambda: self._check_scopes(bearer, request, caller))
             identity += [
                 encode_header(HEADER_USER, OWNER_USER),
@@ -73,7 +73,7 @@ class PlatformApiHandler:
         try:
             await self._forwarder.forward(service, request, path, identity, body, response)
         finally:
-            if bearer is not None and request.method not in SAFE_METHODS:
+            if bearer is not None and person and request.method not in SAFE_METHODS:
                 self._tokens.ask_again(bearer)  # who has created an app owns it from the next call on
 
     async def _check_scopes(self, bearer: str, request: Request, before: Caller) -> None:

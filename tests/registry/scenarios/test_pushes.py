@@ -243,7 +243,7 @@ async def test_who_may_push_and_fetch(
     remote = Remote(registry, token=await new_token(registry, scope))
     code, text = await remote.push(working_copy, "main:other")
     assert code == pushed, text
-    assert ("lacks the scope 'write'" in text) is bool(pushed)
+    assert ("lacks the scope 'develop'" in text) is bool(pushed)
     assert (await remote.run(working_copy, "ls-remote", remote.url))[0] == fetched
 
 
