@@ -86,7 +86,6 @@ ROUTES = (
     members,
     validate,
     templates,
-    hooks,
     git,
     internal,
 )
@@ -113,7 +112,14 @@ def create(settings: Settings, bus: Bus | None = None) -> FastAPI:
         deps: Dependencies = app.state.dependencies
         return {"database": deps.database.ready}
 
-    app = create_app("registry", settings, lifespan=lifespan, checks=readiness_checks)
+    app = create_app(
+        "registry",
+        settings,
+        lifespan=lifespan,
+        checks=readiness_checks,
+        hot_routes=hooks.ROUTES,
+        hot_operations=hooks.operations,
+    )
     for routes in ROUTES:
         app.include_router(routes.router)
     return app

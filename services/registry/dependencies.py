@@ -82,9 +82,13 @@ class Dependencies:
             return None
 
 
-async def _get_dependencies(request: Request) -> Dependencies:
+def get_dependencies(request: Request) -> Dependencies:
     deps: Dependencies = request.app.state.dependencies
     return deps
+
+
+async def _get_dependencies(request: Request) -> Dependencies:
+    return get_dependencies(request)
 
 
 async def _get_caller(request: Request) -> Caller:

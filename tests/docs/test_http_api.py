@@ -32,9 +32,10 @@ def of_services() -> Iterator[Call]:
     for service in ("registry", "scheduler", "databox"):
         package = importlib.import_module(f"services.{service}.routes")
         for module in pkgutil.iter_modules(package.__path__):
-            router = getattr(importlib.import_module(f"{package.__name__}.{module.name}"), "router", None)
-            for route in router.routes if router else ():
-                yield from ((method, anonymous(route.path)) for method in route.methods)
+            routes = importlib.import_module(f"{package.__name__}.{module.name}")
+            for router in (getattr(routes, "router", None), getattr(routes, "operations", None)):  # of FastAPI, hot
+                for route in router.routes if router else ():
+                    yield from ((method, anonymous(route.path)) for method in route.methods)
 
 
 def public() -> Iterator[Call]:

@@ -1,4 +1,4 @@
-"""`POST /hooks/{ns}`: a forge reports a push."""
+"""`POST /hooks/{ns}`: a forge reports a push. This is a hot route, which bypasses FastAPI."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from libs.common.errors import MeshError, NotFound
 from libs.common.frozen import copy_with
 from libs.common.http.api_document import describe_body
 from libs.common.http.documented_router import DocumentedRouter
+from libs.common.http.hot_routes import RouteRequest, post_route
 from libs.common.http.response_shapes import response_shape
 from services.registry.apps import Repository
 from services.registry.db import apps, deliveries, deployments
 from services.registry.db.ids import new_id
 from services.registry.deliveries import Delivery
-from services.registry.dependencies import Dependencies, DependenciesDep
+from services.registry.dependencies import Dependencies, get_dependencies
 from services.registry.deployments.state import DeploymentJson
 from services.registry.forges.forge_table import UNKNOWN, Forge, is_unsigned_ping, recognize_forge
 from services.registry.forges.incoming_delivery import IncomingDelivery
@@ -36,7 +37,7 @@ from services.registry.forges.status_apis import STATUS_APIS
 from services.registry.git.error_messages import RefNotFound
 from services.registry.routes.pushed_deployment import deploy_push, deployment_response, read_head
 
-router = DocumentedRouter(tags=["webhooks"])
+PATH = "/hooks/{ns}"
 AUTHORIZATION = "x-mlmesh-authorization"
 """The caller's Authorization header, as the gateway forwards it."""
 EXAMPLE = {"ref": "refs/heads/main", "after": "6f1c2b7d9a8e4f3021c5b6a7d8e9f0a1b2c3d4e5"}
@@ -52,21 +53,9 @@ class HookJson(TypedDict):
     detail: NotRequired[str]
 
 
-@router.post(
-    "/hooks/{ns}",
-    summary="Receive a push webhook",
-    response_model=DeploymentJson | HookJson,
-    responses={
-        200: {"description": "The live deployment has the commit, or nothing is to be deployed"},
-        202: {"model": DeploymentJson, "description": "The deployment, at `Location`"},
-        204: {"description": "The push is for another branch"},
-    },
-    openapi_extra={
-        "requestBody": describe_body("application/json", "As the forge sends it.", EXAMPLE, {"type": "object"})
-    },
-)
-async def receive_push(ns: str, request: Request, deps: DependenciesDep) -> Response:
-    """GitHub, Gitea, Forgejo, Gogs, GitBucket, GitLab, Bitbucket, Azure DevOps, or anything with a bearer token."""
+async def receive_push(request: RouteRequest) -> Response:
+    """Answer a delivery of the app's forge, and record it."""
+    ns, deps = request.path_params["ns"], get_dependencies(request)
     headers = _read_headers(request.headers)
     if is_unsigned_ping(IncomingDelivery(headers)):
         return _pong_response()
@@ -79,6 +68,30 @@ async def receive_push(ns: str, request: Request, deps: DependenciesDep) -> Resp
     except MeshError as error:
         await _record_refusal(deps, repository, forge, IncomingDelivery(headers), error)
         raise
+
+
+ROUTES = (post_route(PATH, receive_push),)
+operations = DocumentedRouter(tags=["webhooks"])
+"""Describes the hot route in the OpenAPI document."""
+
+
+@operations.post(
+    PATH,
+    operation_id="receive_push",
+    summary="Receive a push webhook",
+    response_model=DeploymentJson | HookJson,
+    responses={
+        200: {"description": "The live deployment has the commit, or nothing is to be deployed"},
+        202: {"model": DeploymentJson, "description": "The deployment, at `Location`"},
+        204: {"description": "The push is for another branch"},
+    },
+    openapi_extra={
+        "requestBody": describe_body("application/json", "As the forge sends it.", EXAMPLE, {"type": "object"})
+    },
+)
+async def describe_receive_push(ns: str) -> Response:
+    """GitHub, Gitea, Forgejo, Gogs, GitBucket, GitLab, Bitbucket, Azure DevOps, or anything with a bearer token."""
+    raise NotImplementedError
 
 
 def _read_headers(received: Mapping[str, str]) -> Mapping[str, str]:
