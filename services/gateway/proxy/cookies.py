@@ -18,7 +18,7 @@ def limit_cookie(cookie: bytes, folder: bytes | None) -> bytes | None:
     `folder`, such as `/texts`: the cookie is sent with requests below it only; None: the host is the app's own.
     """
     pair, *attributes = cookie.split(b";")
-    if _is_session(pair):
+    if _is_session(pair.lstrip(b" \t=")):  # a browser sends `=mlmesh=1`, which has no name, as `mlmesh=1`
         return None
     remaining = [attribute for attribute in attributes if _get_name(attribute) != b"domain"]
     if folder is not None:

@@ -26,7 +26,9 @@ NOT_STARTED_HEADER = b"x-mlmesh-not-started"
 HEADERS_NOT_FORWARDED = HOP_BY_HOP | {b"date", b"server", b"x-request-id", NOT_STARTED_HEADER}
 SANDBOX = (b"content-security-policy", b"sandbox allow-scripts allow-forms allow-popups allow-modals allow-downloads")
 """A page with this policy has no cookies, no storage, no saved passwords, and no access to other pages."""
-HOST_HEADERS = frozenset({b"clear-site-data", b"service-worker-allowed", b"strict-transport-security", b"set-cookie"})
+OWN_HOST_HEADERS = frozenset({b"service-worker-allowed", b"nel", b"report-to", b"reporting-endpoints", b"alt-svc"})
+"""Only on a host of its own: elsewhere a browser would report requests of other modules to it, too."""
+HOST_HEADERS = OWN_HOST_HEADERS | {b"clear-site-data", b"strict-transport-security", b"set-cookie"}
 """Headers of a module that concern the whole host, which it may share with others."""
 
 
@@ -152,7 +154,7 @@ class ResponseWriter:
     def _limit_host_header(self, header: tuple[bytes, bytes]) -> Headers:
         if header[0] == b"set-cookie" and (cookie := limit_cookie(header[1], self.cookie_folder)) is not None:
             return [(header[0], cookie)]
-        return [header] if header[0] == b"service-worker-allowed" and self.cookie_folder is None else []
+        return [header] if header[0] in OWN_HOST_HEADERS and self.cookie_folder is None else []
 
     async def _send_start(self, status: int, headers: Headers, *, body_follows: bool) -> None:
         self.status = status

@@ -36,7 +36,7 @@ class AppOrigins:
 
     def build_url(self, app: str, scheme: str, host: bytes, target: bytes) -> str:
         """The address of `target` on the app's own host, on the port of the requested `host`."""
-        port = "" if ":" in self._suffix else urlsplit(f"//{host.decode('latin-1')}").netloc.rpartition(":")[2]
+        port = "" if ":" in self._suffix else host.decode("latin-1").rpartition(":")[2]
         authority = f"{app}{self._suffix}" + (f":{port}" if port.isdecimal() else "")
         return f"{scheme}://{authority}{target.decode('latin-1')}"
 

@@ -37,6 +37,10 @@ def test_an_app_is_found_by_its_own_host(domain: str | None, host: str, app: str
     [
         ("localhost", "127.0.0.1:8000", "http://texts.localhost:8000/texts/page/?a=1"),
         ("localhost", "[::1]:8000", "http://texts.localhost:8000/texts/page/?a=1"),
+        ("localhost", "[", "http://texts.localhost/texts/page/?a=1"),
+        ("localhost", "[::1]", "http://texts.localhost/texts/page/?a=1"),
+        ("localhost", "evil.example:80@evil.example", "http://texts.localhost/texts/page/?a=1"),
+        ("localhost", "evil.example:80/evil", "http://texts.localhost/texts/page/?a=1"),
         ("apps.lab.example", "lab.example", "http://texts.apps.lab.example/texts/page/?a=1"),
         ("apps.lab.example:8443", "lab.example:80", "http://texts.apps.lab.example:8443/texts/page/?a=1"),
     ],

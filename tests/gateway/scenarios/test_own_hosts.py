@@ -102,12 +102,16 @@ async def test_a_module_acts_on_no_other_module_of_the_host(mesh: Mesh) -> None:
         Strict_Transport_Security="max-age=1",
         Service_Worker_Allowed="/",
         Set_Cookie="a=1; Path=/",
+        NEL='{"report_to": "x", "max_age": 1, "success_fraction": 1.0}',
+        Report_To='{"group": "x", "max_age": 1, "endpoints": [{"url": "https://evil.example"}]}',
+        Alt_Svc='h3=":1"',
     )
     await publish_web_app(mesh, module)
     for host, cookie, worker in (({}, "a=1; Path=/demo/", None), (own_host(mesh), "a=1; Path=/", "/")):
         _, headers, _ = await mesh.call("GET", "/demo/page/", headers=host)
         assert headers["Set-Cookie"] == cookie
         assert headers.get("Service-Worker-Allowed") == worker
+        assert len({"NEL", "Report-To", "Alt-Svc"} & set(headers)) == (0 if worker is None else 3)
         assert not {"Clear-Site-Data", "Strict-Transport-Security"} & set(headers)
 
 
