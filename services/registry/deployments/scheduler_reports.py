@@ -8,7 +8,7 @@ from libs.common.manifests.catalog import Catalog
 from libs.common.protocol.deployment import DeploymentReport, RolloutProblem
 from services.registry.apps import App
 from services.registry.checks.problems import DeploymentErrorJson
-from services.registry.db import Connection, apps, commit_statuses, deployments
+from services.registry.db import Connection, apps, commit_statuses, deployments, members, users
 from services.registry.db.deployments import SCHEDULER
 from services.registry.deployments.commit_status import Progress
 from services.registry.deployments.progress import log_event, log_failed, log_superseded
@@ -100,10 +100,25 @@ def _log_change(deployment: Deployment, report: DeploymentReport) -> None:
 
 
 async def _update_app(conn: Connection, deployment: Deployment) -> None:
-    """Copy the PlatformApp of a live revision to the app."""
+    """Copy the PlatformApp of a live revision to the app; who owns the app, unless a person deployed who does not."""
     if deployment.revision is None:
         return
     catalog = Catalog.from_json(await deployments.get_catalog(conn, deployment.revision))
     if catalog.app is not None:
-        app = App.from_manifest(catalog.app)
-        await apps.update_app(conn, App(deployment.app, app.title, app.description, app.module_kind, app.owners))
+        app, owners = App.from_manifest(catalog.app), catalog.app.spec.owners
+        present = await apps.get(conn, deployment.app)
+        if present is not None and not await _may_name_owners(conn, deployment):
+            owners = present.owners
+        await apps.update_app(conn, App(deployment.app, app.title, app.description, app.module_kind, owners))
+
+
+async def _may_name_owners(conn: Connection, deployment: Deployment) -> bool:
+    """Whether the deployment counts for `owners`: a developer may deploy, but not become an owner by it."""
+    kind, _, person = (deployment.caused_by or "").partition(" ")
+    if kind != "user":
+        return True
+    user = await users.get(conn, person)
+    if user is None or user.is_administrator:
+        return user is not None
+    memberships = await members.list_memberships(conn, person, ())
+    return any(membership.app == deployment.app and membership.role == "owner" for membership in memberships)

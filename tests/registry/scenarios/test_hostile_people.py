@@ -22,6 +22,7 @@ from tests.registry.scenarios.test_people import (
     sign_in,
     verify,
 )
+from tests.registry.working_copy import WorkingCopy
 
 
 @pytest.mark.parametrize("name", ["developer", "anonymous", "Developer", "ANONYMOUS", ".", "..", "deve\u200bloper"])
@@ -167,3 +168,25 @@ async def test_a_flood_of_sign_ins_is_refused_at_once_and_others_are_let_in(regi
     headers = {identity.HEADER_ADDRESS: "192.0.2.9"}
     body = {"name": "ivanov", "password": PASSWORD}
     assert (await registry.call("POST", "/api/v1/sessions", body, headers)).status == 201
+
+
+async def test_a_developer_does_not_become_an_owner_by_deploying(
+    each_registry: Registry, working_copy: WorkingCopy
+) -> None:
+    await each_registry.apply(working_copy)
+    await each_registry.make_live()
+    tokens = {name: await add_person(each_registry, name) for name in ("mallory", "petrova")}
+    await give_role(each_registry, "developer", "mallory")
+    await give_role(each_registry, "owner", "petrova")
+    platform = (
+        "apiVersion: mlmesh/v1\nkind: PlatformApp\nmetadata: {name: leafscan}\nspec: {title: T, owners: [mallory]}\n"
+    )
+    working_copy.commit({"manifests/app.yaml": platform})
+    for name, scope in (("mallory", "develop:leafscan"), ("petrova", "write:leafscan")):
+        headers = await as_person(each_registry, tokens[name])
+        assert (await each_registry.call("POST", "/api/v1/apps/leafscan/sync", None, headers)).status == 202
+        await each_registry.make_live()
+        assert (await each_registry.get("/api/v1/apps/leafscan"))["title"] == "T"
+        scopes = (await verify(each_registry, tokens["mallory"]))["scopes"]
+        assert ("write:leafscan" in scopes) == (scope == "write:leafscan")
+        working_copy.commit({"note": name})
