@@ -42,19 +42,19 @@ ALLOWED: list[tuple[str, str, Any, tuple[int, ...]]] = [
 
 
 class People:
-    """Accounts of a mesh, and calls of theirs."""
+    """Accounts of a mesh, named as in `the-viewer`, and calls of theirs."""
 
     def __init__(self, mesh: Mesh, api: Api) -> None:
         self._mesh, self._api = mesh, api
         self._tokens: dict[str, str] = {}
 
     def add(self, name: str) -> None:
-        invitation = self._api.send("POST", "/api/v1/users", {"name": name}, expect=(201,)).json()
+        invitation = self._api.send("POST", "/api/v1/users", {"name": f"the-{name}"}, expect=(201,)).json()
         body = {"token": invitation["token"], "password": PASSWORD}
         self._tokens[name] = self._api.send("POST", "/api/v1/setup", body, expect=(201,)).json()["token"]
 
     def give(self, app: str, name: str, role: str) -> None:
-        self._api.send("PUT", f"/api/v1/apps/{app}/members/user/{name}", {"role": role}, expect=(204,))
+        self._api.send("PUT", f"/api/v1/apps/{app}/members/user/the-{name}", {"role": role}, expect=(204,))
 
     def call(self, name: str, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         with closing(http.client.HTTPConnection(urlsplit(self._mesh.url).netloc, timeout=60)) as connection:
@@ -117,11 +117,11 @@ def test_a_role_that_is_taken_away_is_gone_and_a_new_one_counts(people: People, 
     assert people.call("guest", *predict)[0] == 401
     people.give(app.name, "guest", "caller")
     people.wait_for("guest", *predict, 200)
-    api.send("DELETE", f"/api/v1/apps/{app.name}/members/user/guest", expect=(204,))
+    api.send("DELETE", f"/api/v1/apps/{app.name}/members/user/the-guest", expect=(204,))
     people.wait_for("guest", *predict, 401)
     people.give(app.name, "guest", "developer")
     people.wait_for("guest", "GET", f"/api/v1/apps/{app.name}", None, 200)
-    api.send("PATCH", "/api/v1/users/guest", {"disabled": True})
+    api.send("PATCH", "/api/v1/users/the-guest", {"disabled": True})
     people.wait_for("guest", "GET", f"/api/v1/apps/{app.name}", None, 401)
 
 
