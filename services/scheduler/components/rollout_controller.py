@@ -126,11 +126,11 @@ def find_start(rollout: Rollout, now: float) -> float:
 
 
 def _steps_until_start(rollout: Rollout, status: str, tasks: Iterable[Task], now: float) -> tuple[RolloutStep, ...]:
-    """The rollout's steps, the last of which is `start`, with a line on each instance."""
+    """The rollout's steps, the last of which is `start`, with a line on each instance, ordered by component."""
     earlier_steps = (step for step in rollout.steps if step.name not in ("start", "switch"))
     started_at = find_start(rollout, now)
     finished_at = None if status == "running" else now
-    detail = "; ".join(rollout_verdict.status_line(task) for task in tasks)
+    detail = "; ".join(sorted(rollout_verdict.status_line(task) for task in tasks))
     return (*earlier_steps, rollout_step("start", status, started_at, finished=finished_at, detail=detail))
 
 

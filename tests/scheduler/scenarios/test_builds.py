@@ -104,7 +104,8 @@ async def test_a_component_that_waits_for_the_engine_of_its_image_says_so(mesh: 
     assert await show_component(mesh) == ("waiting", gone, gone)
 
 
-GONE = "echo: no_worker_for its image, which only the engine that built it has; "
+GONE = "echo: no_worker_for its image, which only the engine that built it has"
+MISSING = "digits: model_missing data/weights/model.joblib"
 
 
 async def lose_engine(mesh: Mesh, deployment: str, start_timeout: str) -> None:
@@ -120,7 +121,7 @@ async def lose_engine(mesh: Mesh, deployment: str, start_timeout: str) -> None:
 
 async def test_a_deployment_that_waits_for_the_engine_of_its_image_says_so(mesh: Mesh) -> None:
     await lose_engine(mesh, "d1", "120s")
-    await until_step(mesh, "d1", "start", f"running {GONE}digits: model_missing data/weights/model.joblib")
+    await until_step(mesh, "d1", "start", f"running {MISSING}; {GONE}")
     await connect(mesh)
     await start(mesh, "d1")
 
@@ -128,7 +129,7 @@ async def test_a_deployment_that_waits_for_the_engine_of_its_image_says_so(mesh:
 async def test_a_deployment_whose_image_stays_lost_fails_in_its_time_and_the_next_builds_again(mesh: Mesh) -> None:
     await lose_engine(mesh, "d1", "1s")
     await mesh.until(lambda: mesh.is_reported("d1", "failed"))
-    assert steps(mesh, "d1")["start"].startswith(f"failed {GONE}")
+    assert steps(mesh, "d1")["start"] == f"failed {MISSING}; {GONE}"
     (error,) = mesh.services.reports["d1"]["errors"]
     assert error["message"] == (
         "component echo did not start: the engine that built its image has no worker any more; "
