@@ -12,6 +12,7 @@ import pytest
 from libs.common import identity
 from libs.common.templates.template import list_templates
 from tests.registry.conftest import Registry, poll_until
+from tests.registry.scenarios.test_people import add_person, as_person, give_role
 from tests.registry.scenarios.test_pushes import Remote
 from tests.registry.working_copy import WorkingCopy
 
@@ -116,11 +117,12 @@ async def test_who_may_only_read_makes_nothing(registry: Registry) -> None:
 
 
 async def test_a_person_who_develops_an_app_owns_the_new_one(registry: Registry) -> None:
-    person = {identity.HEADER_PERSON: "petrova", identity.HEADER_USER: "petrova"}
-    viewer = {**person, identity.HEADER_SCOPES: "read:other call:third"}
-    assert (await registry.call("POST", "/api/v1/apps", FUNCTION, viewer)).status == 403
-    developer = {**person, identity.HEADER_SCOPES: "develop:other"}
-    created = await registry.call("POST", "/api/v1/apps", FUNCTION, developer)
+    await registry.call("POST", "/api/v1/apps", {"name": "other"})
+    token = await add_person(registry, "petrova")
+    await give_role(registry, "viewer", "petrova", "other")
+    assert (await registry.call("POST", "/api/v1/apps", FUNCTION, await as_person(registry, token))).status == 403
+    await give_role(registry, "developer", "petrova", "other")
+    created = await registry.call("POST", "/api/v1/apps", FUNCTION, await as_person(registry, token))
     assert created.status == 201, created.body
     members = await registry.get("/api/v1/apps/leafscan/members")
     assert [(member["name"], member["role"]) for member in members["items"]] == [("petrova", "owner")]
