@@ -16,9 +16,8 @@ from pathlib import Path
 
 from deploy.demo.mesh import LOOK_INTERVAL_S, MLMESH, Mesh
 from deploy.demo.show import Failed
-from libs.common.http.server import bind
 from services.worker.context import get_installation_id
-from tests.servers.places import LOOPBACK
+from tests.servers.places import LOOPBACK, free_port
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 40.0
@@ -32,13 +31,6 @@ class Place:
     address: str = LOOPBACK
     words: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
-
-
-def free_port() -> int:
-    bound = bind(LOOPBACK, 0)
-    port: int = bound.getsockname()[1]
-    bound.close()
-    return port
 
 
 class Processes(Mesh):
