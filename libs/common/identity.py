@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from libs.common.errors import Forbidden
-from libs.common.scopes import suffices
+from libs.common.scopes import ROLE_BY_SCOPE, suffices
 
 HEADER_USER = "X-Mlmesh-User"
 HEADER_TOKEN_NAME = "X-Mlmesh-Token-Name"  # noqa: S105  the name of a header
@@ -19,10 +19,6 @@ ANONYMOUS = "anonymous"
 """The user of all calls without credentials; this user owns nothing."""
 OWNER_USER = "developer"
 """The user for whom the owners of an app act: owns models and constant data."""
-
-
-ROLE_BY_SCOPE = {"read": "viewer", "call": "caller", "develop": "developer", "write": "owner", "admin": "administrator"}
-"""The role of a person that gives each scope."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ INCLUDED_BY: Mapping[str, frozenset[str]] = {
     ADMIN: frozenset(),
 }
 """The scopes that suffice for each of them, besides `admin`."""
+SCOPE_BY_ROLE = {"viewer": "read", "caller": "call", "developer": "develop", "owner": "write", "administrator": ADMIN}
+"""What each role of a person gives."""
+ROLE_BY_SCOPE = {scope: role for role, scope in SCOPE_BY_ROLE.items()}
 SCOPE = re.compile(r"admin|(read|call|develop|write)(:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?")
 
 
@@ -32,23 +35,17 @@ def limit_scopes(scopes: Iterable[str], limits: frozenset[str]) -> frozenset[str
 
 
 def _find_common(scope: str, other: str) -> str:
-    """The smaller of two scopes; empty when neither includes the other."""
-    if _includes(scope, other):
-        return other
-    if _includes(other, scope):
-        return scope
+    """The scope that both include; empty when there is none."""
     (name, app), (other_name, other_app) = _split(scope), _split(other)
     if app and other_app and app != other_app:
         return ""
-    smaller = name if other_name in INCLUDED_BY.get(name, ()) else other_name if name in INCLUDED_BY[other_name] else ""
-    return f"{smaller}:{app or other_app}" if smaller else ""
+    for smaller, larger in ((name, other_name), (other_name, name)):
+        if larger in (ADMIN, *INCLUDED_BY[smaller]):
+            return ":".join(filter(None, (smaller, app or other_app)))
+    return ""
 
 
-def _includes(larger: str, smaller: str) -> bool:
-    name, app = _split(smaller)
-    return suffices(frozenset({larger}), name, app)
-
-
-def _split(scope: str) -> tuple[str, str | None]:
+def _split(scope: str) -> tuple[str, str]:
+    """Its name, and its app, empty for all."""
     name, _, app = scope.partition(":")
-    return name, app or None
+    return name, app

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
-from libs.common.scopes import ADMIN
+from libs.common.scopes import ADMIN, SCOPE_BY_ROLE
 
 RoleName = Literal["viewer", "caller", "developer", "owner"]
-ROLES: tuple[RoleName, ...] = get_args(RoleName)
-SCOPE_BY_ROLE: dict[RoleName, str] = {"viewer": "read", "caller": "call", "developer": "develop", "owner": "write"}
 MemberKind = Literal["user", "group"]
 
 
