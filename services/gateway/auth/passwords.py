@@ -8,10 +8,8 @@ from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from weakref import WeakValueDictionary
 
-from argon2.exceptions import InvalidHashError, VerificationError
-
 from libs.common.errors import TooManyRequests
-from libs.common.passwords import DUMMY_HASH, HASHER
+from libs.common.passwords import DUMMY_HASH, verify_hash
 from services.gateway.auth.password_throttle import PasswordThrottle
 from services.gateway.routing.route_table import App
 from services.gateway.ttl_cache import TTLCache
@@ -23,13 +21,6 @@ CHECK_TIMEOUT_S = 10.0
 
 CheckKey = tuple[str, str, str, str, str]
 """App, secret, user, the hash there, and the digest of the password: a changed password is a changed hash."""
-
-
-def verify_hash(hashed: str, password: str) -> bool:
-    try:
-        return HASHER.verify(hashed, password)
-    except (VerificationError, InvalidHashError):
-        return False
 
 
 class PasswordChecker:

@@ -7,11 +7,9 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from argon2.exceptions import InvalidHashError, VerificationError
-
 from libs.common.errors import Invalid, TooManyRequests
 from libs.common.http.client_network import get_client_network
-from libs.common.passwords import DUMMY_HASH, HASHER
+from libs.common.passwords import DUMMY_HASH, HASHER, verify_hash
 
 MIN_CHARACTERS = 12
 MAX_CHARACTERS = 1000
@@ -92,7 +90,7 @@ class PasswordChecks:
     async def is_right(self, stored: str | None, password: str) -> bool:
         """Whether this is the password; takes as long for an account that has none."""
         async with self._take_place():
-            return await asyncio.to_thread(_verify, stored or DUMMY_HASH, password) and stored is not None
+            return await asyncio.to_thread(verify_hash, stored or DUMMY_HASH, password) and stored is not None
 
     @asynccontextmanager
     async def _take_place(self) -> AsyncIterator[None]:
@@ -104,10 +102,3 @@ class PasswordChecks:
                 yield
         finally:
             self._waiting -= 1
-
-
-def _verify(hashed: str, password: str) -> bool:
-    try:
-        return HASHER.verify(hashed, password)
-    except (VerificationError, InvalidHashError):
-        return False
