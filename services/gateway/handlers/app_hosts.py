@@ -38,12 +38,10 @@ class AppHosts:
             return True
         if not self._origins.are_separate or route is None or not is_page_request(request):
             return False
-        if not table.is_web_app(route.ns, route.path):
+        if table.find_web_app(route.ns, route.path) is None:
             return False
-        host, scheme = (
-            self._trusted_proxies.get_requested_host(request),
-            self._trusted_proxies.get_requested_scheme(request),
-        )
+        host = self._trusted_proxies.get_requested_host(request)
+        scheme = self._trusted_proxies.get_requested_scheme(request)
         target = request.build_target(request.raw_path)
         await response.redirect_to(self._origins.build_url(route.ns, scheme, host, target))
         return True

@@ -18,7 +18,7 @@ from libs.common.identity import (
     Caller,
 )
 from libs.common.scopes import INCLUDED_BY
-from services.gateway.auth.authenticator import ROLE_LOST, parse_credentials
+from services.gateway.auth.authenticator import READ_METHODS, ROLE_LOST, parse_credentials
 from services.gateway.auth.tokens import TokenVerifier
 from services.gateway.handlers.service_forwarder import ServiceForwarder, encode_header
 from services.gateway.http_errors import MissingCredentials
@@ -31,7 +31,6 @@ from services.gateway.proxy.response_writer import ResponseWriter
 from services.gateway.proxy.upstream_connection import Headers
 from services.gateway.routing.paths import Route
 
-SAFE_METHODS = ("GET", "HEAD")
 SIGN_IN_PATHS = frozenset({"/api/v1/setup", "/api/v1/sessions"})
 """Where people come in: POST needs no bearer token."""
 
@@ -73,7 +72,7 @@ class PlatformApiHandler:
         try:
             await self._forwarder.forward(service, request, path, identity, body, response)
         finally:
-            if bearer is not None and person and request.method not in SAFE_METHODS:
+            if bearer is not None and person and request.method not in READ_METHODS:
                 self._tokens.ask_again(bearer)  # who has created an app owns it from the next call on
 
     async def _check_scopes(self, bearer: str, request: Request, before: Caller) -> None:

@@ -177,8 +177,7 @@ class InstanceCandidates:
 
 
 def get_component(app: App, api: Api) -> Component:
-    component = app.components.get(api.name or "")
-    return component or Component(api.name or "", 30.0, 1, (), ())
+    return app.find_component(api) or Component(api.name or "", 30.0, 1, (), ())
 
 
 def no_instance_error(component: Component) -> Unavailable:

@@ -33,18 +33,16 @@ def get_allowed_origins(table: RouteTable, route: Route, request: Request) -> Co
     page may read them.
     """
     app = table.apps.get(route.ns)
-    if request.by_name.get(ORIGIN) == OPAQUE_ORIGIN and not request.own_app and _is_open_web_app(table, route):
-        return (ANY_ORIGIN,)
+    if request.by_name.get(ORIGIN) == OPAQUE_ORIGIN and not request.own_app:
+        web_app = table.find_web_app(route.ns, route.path)
+        if web_app is not None and web_app.auth.is_open:
+            return (ANY_ORIGIN,)
     if app is None or not app.uses_cors:
         return (ANY_ORIGIN,) if route.kind == "links" else ()  # a signed link is the only credential
     if route.kind not in ("runs", "files", "v2"):
         api = app.paths.get(route.path)
         return api.cors if api is not None else ()
     return {origin for api in _list_apis(app, route) for origin in api.cors}
-
-
-def _is_open_web_app(table: RouteTable, route: Route) -> bool:
-    return table.is_web_app(route.ns, route.path) and table.apps[route.ns].paths[route.path].auth.is_open
 
 
 def _list_apis(app: App, route: Route) -> Collection[Api]:

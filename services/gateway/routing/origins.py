@@ -15,8 +15,8 @@ from services.gateway.proxy.request import Request
 
 class AppOrigins:
     def __init__(self, domain: str | None, public_url: str) -> None:
-        """`domain`: where apps have hosts of their own, with a port if it differs; None: they have none."""
-        self._suffix = f".{domain.lower()}" if domain else ""
+        """`domain`: where apps have hosts, in lower case, with a port if it differs; None: they have none."""
+        self._suffix = f".{domain}" if domain else ""
         self._public_authority = urlsplit(public_url).netloc.lower()
         self.find_app = lru_cache(maxsize=4096)(self._find_app)
 
@@ -28,7 +28,7 @@ class AppOrigins:
     def _find_app(self, host: bytes) -> str:
         """The app whose own host this is, which need not exist; empty for other hosts. `host` may have a port."""
         authority = host.decode("latin-1").lower()
-        if not self._suffix or authority == self._public_authority:
+        if authority == self._public_authority:
             return ""
         name = authority if ":" in self._suffix else authority.rpartition(":")[0] or authority
         app = name.removesuffix(self._suffix)

@@ -53,6 +53,10 @@ class App:
         """The API of this target, for targets that an app has at most once."""
         return next((api for api in self.apis if api.target == target), None)
 
+    def find_component(self, api: Api) -> Component | None:
+        """What an API publishes; None for a pipeline, files, and a component without routes."""
+        return self.components.get(api.name or "")
+
     def list_run_apis(self) -> tuple[Api, ...]:
         """The APIs whose callers can have runs."""
         return tuple(api for api in self.apis if api.target in ("pipeline", "pipelines", "ml"))
@@ -75,15 +79,15 @@ class RouteTable:
         api = next(iter(app.models.get(path, ())), None) if is_model else app.paths.get(path)
         if api is None or api.target != "ml":
             return api is not None
-        component = app.components.get(api.name or "")
+        component = app.find_component(api)
         return component is not None and (bool(component.endpoints) or component.cold_start_timeout is not None)
 
-    def is_web_app(self, ns: str, path: str) -> bool:
-        """Whether a component serves this path itself, with its own pages."""
+    def find_web_app(self, ns: str, path: str) -> Api | None:
+        """The API at this path, if a component serves it with pages of its own."""
         app = self.apps.get(ns)
         api = app.paths.get(path) if app is not None else None
-        component = app.components.get(api.name or "") if app is not None and api is not None else None
-        return component is not None and component.is_web_app
+        component = app.find_component(api) if app is not None and api is not None else None
+        return api if component is not None and component.is_web_app else None
 
     def to_json(self) -> dict[str, object]:
         """The form on disk: a `RouteTableChange` with the documents as they came."""

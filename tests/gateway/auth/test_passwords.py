@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from libs.common.passwords import HASHER
+from libs.common.passwords import HASHER, verify_hash
 from services.gateway.auth import passwords
 from services.gateway.auth.password_throttle import USER_LIMIT, PasswordThrottle
-from services.gateway.auth.passwords import PasswordChecker, verify_hash
+from services.gateway.auth.passwords import PasswordChecker
 from services.gateway.routing.route_table import App
 from tests.gateway.fake_clock import FakeClock
 from tests.gateway.mesh import ALICE, CHEAP_HASHER, Mesh, api_document, app_document, basic_auth, publish_app
