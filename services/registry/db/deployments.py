@@ -219,10 +219,7 @@ async def get_live_catalog(conn: AsyncConnection, app: str) -> Catalog | None:
 
 
 async def _load_with_steps(conn: AsyncConnection, query: Any) -> list[Deployment]:
-    return await _add_steps(conn, list((await conn.execute(query)).mappings()))
-
-
-async def _add_steps(conn: AsyncConnection, rows: Sequence[RowMapping]) -> list[Deployment]:
+    rows = list((await conn.execute(query)).mappings())
     step_rows = await _load_steps(conn, [row["id"] for row in rows])
     return [_to_deployment(row, step_rows.get(row["id"], [])) for row in rows]
 
