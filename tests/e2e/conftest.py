@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,17 @@ from tests.servers.fleet import Fleet
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     mesh = Mesh(tmp_path_factory.mktemp("mesh"))
     mesh.environ["MLMESH_WARM_TIME"] = "0s"  # tests count the processes of the last version
+    try:
+        mesh.start()
+        yield mesh
+    finally:
+        mesh.stop()
+
+
+@pytest.fixture
+def mesh(tmp_path: Path) -> Iterator[Mesh]:
+    """One of the test's own, which it may kill."""
+    mesh = Mesh(tmp_path)
     try:
         mesh.start()
         yield mesh

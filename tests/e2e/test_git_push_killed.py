@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,16 +24,6 @@ APP = "killed"
 LARGE = 4_000_000
 TIMEOUT_S = 60.0
 LOOK_INTERVAL_S = 0.01
-
-
-@pytest.fixture
-def mesh(tmp_path: Path) -> Iterator[Mesh]:
-    mesh = Mesh(tmp_path)
-    try:
-        mesh.start()
-        yield mesh
-    finally:
-        mesh.stop()
 
 
 @pytest.fixture

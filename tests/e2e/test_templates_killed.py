@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import closing, suppress
-from pathlib import Path
-
-import pytest
 
 from deploy.demo.api import Api
 from deploy.demo.mesh import Mesh
@@ -16,16 +12,6 @@ from deploy.demo.show import Failed
 
 NAMES = [f"leaf-{number}" for number in range(12)]
 TIMEOUT_S = 60.0
-
-
-@pytest.fixture
-def mesh(tmp_path: Path) -> Iterator[Mesh]:
-    mesh = Mesh(tmp_path)
-    try:
-        mesh.start()
-        yield mesh
-    finally:
-        mesh.stop()
 
 
 def create(url: str, token: str, name: str, first: threading.Event) -> None:
